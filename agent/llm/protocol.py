@@ -105,7 +105,7 @@ class TextProtocol:
                 "there is another ``` after the bash block, so its end is not clear. If the command itself "
                 "holds a line of ```, write that line another way (with printf, say).",
             )
-        return [Bash(_one_line_at_least(completion, blocks[0].group(1)))]
+        return [Bash(_runnable(completion, blocks[0].group(1)))]
 
     def observe(self, completion: Completion, observations: Sequence[str]) -> list[Message]:
         return _as_text(completion, "\n\n".join(observations) or _NOT_RUN)
@@ -185,11 +185,13 @@ _TEXT_CALL = re.compile(r"<tool_call>\s*(.*?)\s*</tool_call>", re.DOTALL)
 
 def _without_thinking(text: str) -> str:
     """Without the reasoning that some servers leave in front, its opening tag often missing."""
-    head, tag, rest = text.partition("</think>")
-    return rest if tag and "<think>" not in rest and not head.partition("<think>")[0].strip() else text
+    head, closed, rest = text.partition("</think>")
+    before, opened, _ = head.partition("<think>")
+    in_front = not before.strip() if opened else head.count("```") % 2 == 0
+    return rest if closed and in_front else text
 
 
-def _one_line_at_least(completion: Completion, command: str) -> str:
+def _runnable(completion: Completion, command: str) -> str:
     command = command.strip()
     if not command or "\0" in command:
         raise _format_error(completion, "the bash block holds no command that can be run.")
