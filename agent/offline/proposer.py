@@ -1,0 +1,66 @@
+"""The search as the loop's proposer: one candidate a round, each checked by the ordinary tests before it is proposed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from agent.events import Listener, Progress, silent
+from agent.offline.search import Budget, Candidate, Search
+from agent.patch import files
+from agent.proposer import Brief, Proposal
+from sandbox import Sandbox
+from sandbox.testing import run_tests
+
+
+class OfflineProposer:
+    """Proposes the search's candidates, best first, until there are none."""
+
+    name = "offline"
+
+    def __init__(self, budget: Budget | None = None, *, seed: int = 0, listener: Listener = silent) -> None:
+        self._budget = budget
+        self._seed = seed
+        self._listener = listener
+        self._search: Search | None = None
+        self._candidates: Iterator[Candidate] = iter(())
+
+    def propose(self, box: Sandbox, brief: Brief, feedback: str | None) -> Proposal | None:
+        """The next candidate. ``feedback`` changes nothing: a rejected patch is simply not the last one tried.
+
+        Raises ``UsageError`` when the tests pass already, or run none of the repository's code.
+        """
+        if self._search is None:
+            self._search = Search(
+                box,
+                brief.tests,
+                neighbours=brief.neighbours,
+                prose=brief.problem_statement,
+                budget=self._budget,
+                seed=self._seed,
+                on_progress=self._show,
+            )
+            self._candidates = iter(self._search)
+        for candidate in self._candidates:
+            if self._passes(box, brief, candidate):
+                note = (
+                    f"{candidate.description} (candidate {candidate.rank} of {self._search.report.plausible} that "
+                    f"pass; agreement {candidate.confidence:.0%}; {self._search.report})"
+                )
+                return Proposal(candidate.patch, note=note)
+        return None
+
+    def summary(self) -> str:
+        return f"offline search: {self._search.report if self._search else 'not started'}"
+
+    def _show(self, tried: int, generated: int, best: str) -> None:
+        self._listener(Progress("propose", f"tried {tried} of {generated} candidates, {best}", passing=True))
+
+    def _passes(self, box: Sandbox, brief: Brief, candidate: Candidate) -> bool:
+        """Whether the tests pass on the real tree, which is left as it was."""
+        before = {path: box.read(path) for path in files(candidate.patch)}
+        box.apply(candidate.patch)
+        try:
+            return run_tests(box, [*brief.tests, *brief.neighbours]).passed
+        finally:
+            for path, data in before.items():
+                box.write(path, data)
