@@ -86,6 +86,6 @@ def test_currency(catalogue: Catalogue) -> None:
 
 @pytest.mark.parametrize("price", [-1, -300])
 def test_a_price_is_not_negative(catalogue: Catalogue, price: int) -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="negative"):
         catalogue.set_price("tea", price)
     assert catalogue.price("tea") == 300
