@@ -123,7 +123,7 @@ class ChatModel:
             notes["refused"] = f"the endpoint does not take {', '.join(refused)}"
         return request
 
-    def _ask(self, request: dict[str, Any]) -> Any:
+    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         retrying = Retrying(
             sleep=self._sleep,
             retry=retry_if_exception(lambda error: isinstance(error, _FailedError) and error.failure.retry),
@@ -137,7 +137,7 @@ class ChatModel:
         except _FailedError as failed:
             raise failed.failure.error from None
 
-    def _once(self, request: dict[str, Any]) -> Any:
+    def _once(self, request: dict[str, Any]) -> dict[str, Any]:
         import httpx2
         import openai
 
@@ -153,23 +153,27 @@ class ChatModel:
             raise self._failed(failure(error, request, self.settings, self._scrub)) from None
         return self._counted(answer, request)
 
-    def _counted(self, answer: Any, request: dict[str, Any]) -> Any:
-        """Charge an answer, whatever is in it; then raise if it is no completion."""
-        if not hasattr(answer, "model_dump"):  # the SDK hands out a body that is no JSON as text
+    def _counted(self, answer: Any, request: dict[str, Any]) -> dict[str, Any]:
+        """The answer's body, charged whatever is in it. Raises if it is no completion.
+
+        The SDK validates nothing: a body that is no JSON comes as text, and any field may be missing.
+        """
+        if not hasattr(answer, "model_dump"):
             raise self._failed(failure(ValueError(str(answer)), request, self.settings, self._scrub))
-        choices = getattr(answer, "choices", None)
-        usage, estimated = _usage(answer, request)
-        error = (answer.model_extra or {}).get("error")
-        if choices or getattr(answer, "usage", None):
+        body: dict[str, Any] = answer.model_dump(warnings=False)
+        message = _message(body)
+        if message or body.get("usage"):
             self._answered = True
-            self.budget.charge(usage, _cost(answer, usage, self.settings), estimated=estimated)
+            usage, estimated = _usage(body, request)
+            self.budget.charge(usage, _cost(body, usage, self.settings), estimated=estimated)
             if self.budget.price_unknown():
                 text = (
                     "this model's price is unknown, so the money budget is not enforced: set FIXBUG_PRICE_*"
                 )
                 self._on_event(ModelEvent("price", text))
-        if choices and choices[0].message is not None:
-            return answer
+        if message:
+            return body
+        error = body.get("error")
         if isinstance(error, dict):  # an error of the model behind a router, with status 200
             code = str(error.get("code", ""))
             raise self._failed(
@@ -255,58 +259,72 @@ def _failure_of(state: RetryCallState) -> Failure:
 
 
 def _completion(
-    answer: Any, request: dict[str, Any], seconds: float, notes: dict[str, str], settings: ModelSettings
+    body: dict[str, Any],
+    request: dict[str, Any],
+    seconds: float,
+    notes: dict[str, str],
+    settings: ModelSettings,
 ) -> Completion:
-    message = answer.choices[0].message
-    usage, estimated = _usage(answer, request)
+    message = _message(body)
+    usage, estimated = _usage(body, request)
     if estimated:
         notes["usage"] = "token counts are estimated: the endpoint reported none"
-    text = _text(message.content) or _text(getattr(message, "refusal", None))
     return Completion(
-        text=text,
+        text=_text(message.get("content")) or _text(message.get("refusal")),
         tool_calls=_tool_calls(message),
         usage=usage,
-        cost_usd=_cost(answer, usage, settings),
-        finish_reason=answer.choices[0].finish_reason or "",
-        model=answer.model or settings.model or "",
+        cost_usd=_cost(body, usage, settings),
+        finish_reason=body["choices"][0].get("finish_reason") or "",
+        model=body.get("model") or settings.model or "",
         seconds=seconds,
         notes=tuple(notes.values()),
     )
 
 
-def _tool_calls(message: Any) -> tuple[ToolCall, ...]:
+def _message(body: dict[str, Any]) -> dict[str, Any]:
+    """The first choice's message; empty where there is none."""
+    choices = body.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else None
+    message = first.get("message") if isinstance(first, dict) else None
+    return message if isinstance(message, dict) else {}
+
+
+def _tool_calls(message: dict[str, Any]) -> tuple[ToolCall, ...]:
     """Calls with unique ids: some servers leave ids out or repeat them."""
     calls: list[ToolCall] = []
-    for call in message.tool_calls or ():
-        function = getattr(call, "function", None)
-        if function is None:
+    for call in message.get("tool_calls") or ():
+        function = call.get("function") if isinstance(call, dict) else None
+        if not isinstance(function, dict):
             continue
-        arguments = function.arguments
+        arguments = function.get("arguments") or ""
         raw = arguments if isinstance(arguments, str) else json.dumps(arguments)
         seen = {known.id for known in calls}
-        name = call.id if call.id and call.id not in seen else f"call_{len(calls) + 1}"
-        calls.append(ToolCall(name, _clean(function.name or ""), _clean(raw)))
+        given = call.get("id")
+        name = given if isinstance(given, str) and given and given not in seen else f"call_{len(calls) + 1}"
+        calls.append(ToolCall(name, _clean(str(function.get("name") or "")), _clean(raw)))
     return tuple(calls)
 
 
-def _usage(answer: Any, request: dict[str, Any]) -> tuple[Usage, bool]:
+def _usage(body: dict[str, Any], request: dict[str, Any]) -> tuple[Usage, bool]:
     """Tokens as reported, or estimated from lengths (then True)."""
-    reported = getattr(answer, "usage", None)
-    if reported is not None and (reported.prompt_tokens or reported.completion_tokens):
-        details = getattr(reported, "prompt_tokens_details", None)
-        cached = getattr(details, "cached_tokens", None) or 0
-        return Usage(reported.prompt_tokens or 0, reported.completion_tokens or 0, cached), False
-    written = 0
-    for choice in getattr(answer, "choices", None) or ():
-        if choice.message is not None:
-            written += len(_text(choice.message.content))
-            written += sum(len(call.arguments) for call in _tool_calls(choice.message))
-    return Usage(estimate_tokens(size(request["messages"])), estimate_tokens(written)), True
+    reported = body.get("usage") or {}
+    prompt, written = _count(reported, "prompt_tokens"), _count(reported, "completion_tokens")
+    if prompt or written:
+        cached = _count(reported.get("prompt_tokens_details") or {}, "cached_tokens")
+        return Usage(prompt, written, min(cached, prompt)), False
+    message = _message(body)
+    characters = len(_text(message.get("content"))) + sum(len(c.arguments) for c in _tool_calls(message))
+    return Usage(estimate_tokens(size(request["messages"])), estimate_tokens(characters)), True
 
 
-def _cost(answer: Any, usage: Usage, settings: ModelSettings) -> float | None:
+def _count(counts: dict[str, Any], name: str) -> int:
+    value = counts.get(name)
+    return max(value, 0) if isinstance(value, int) else 0
+
+
+def _cost(body: dict[str, Any], usage: Usage, settings: ModelSettings) -> float | None:
     """US dollars: as reported (OpenRouter's ``usage.cost``), else by the configured prices, else None."""
-    reported = (getattr(getattr(answer, "usage", None), "model_extra", None) or {}).get("cost")
+    reported = (body.get("usage") or {}).get("cost")
     if isinstance(reported, int | float):
         return float(reported)
     if settings.price_input is None or settings.price_output is None:
@@ -330,7 +348,7 @@ def _with_schema(messages: list[Message], schema: dict[str, Any]) -> list[Messag
 def _text(content: Any) -> str:
     """A message's text; some servers answer with a list of parts."""
     if isinstance(content, list):
-        parts = (p.get("text") if isinstance(p, dict) else getattr(p, "text", None) for p in content)
+        parts = [part.get("text") for part in content if isinstance(part, dict)]
         content = "".join(part for part in parts if isinstance(part, str))
     return _clean(content) if isinstance(content, str) else ""
 

@@ -197,6 +197,27 @@ def test_answers_that_are_none(scripted: Start, reply: Reply) -> None:
     assert s.model.complete(ASK).text == "x"
 
 
+@pytest.mark.parametrize("body", ["[]", "null", '"text"', "3"])
+def test_json_that_is_no_object(scripted: Start, body: str) -> None:
+    """The SDK hands such a body on as it is."""
+    s = scripted(lambda request: Reply(body=body, headers={"Content-Type": "application/json"}))
+    with pytest.raises(ModelError):
+        s.model.complete(ASK)
+
+
+def test_sparse_answers(scripted: Start) -> None:
+    """Small servers leave out what the protocol requires; the SDK then has no such attribute at all."""
+    bare = {"choices": [{"message": {"tool_calls": [{"function": {"name": "bash"}}, {}, 7]}}]}
+    s = scripted(
+        [Reply(body=bare), Reply(body={**bare, "usage": {"total_tokens": 5, "prompt_tokens": None}})]
+    )
+    for _ in range(2):
+        got = s.model.complete(ASK)
+        assert (got.text, got.finish_reason, got.model) == ("", "", "m")
+        assert [(c.id, c.name, c.arguments) for c in got.tool_calls] == [("call_1", "bash", "")]
+        assert got.usage.prompt_tokens > 0
+
+
 def test_a_web_page_instead_of_an_answer(scripted: Start) -> None:
     """A base URL that leads to some web site is a mistake to report, not to retry."""
     s = scripted([Reply(body="<html>Welcome</html>", headers={"Content-Type": "text/html"})])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -154,13 +153,10 @@ def test_replay_then_another(tmp_path: Path) -> None:
     assert [chained.complete([]) for _ in range(4)] == [*session.turns, *session.turns]
 
 
-def test_real_sessions_replay_turn_by_turn() -> None:
+def test_real_sessions_replay_turn_by_turn(data_dir: Path) -> None:
     """In 310 real runs our parser takes what mini-swe-agent took and refuses what it refused: one turn
     parsed otherwise and the rest of the replay would answer to the wrong observations."""
-    data = Path(os.environ.get("FIXBUG_DATA", Path(__file__).parents[4] / "shared" / "data"))
-    path = data / "swebench" / "sessions-gemini-3-pro-dev.jsonl.gz"
-    if not path.exists():
-        pytest.skip(f"no recorded sessions at {path} (FIXBUG_DATA)")
+    path = data_dir / "swebench" / "sessions-gemini-3-pro-dev.jsonl.gz"
     with gzip.open(path, "rt", encoding="utf-8") as file:
         rows = [json.loads(line) for line in file]
     protocol = TextProtocol()
