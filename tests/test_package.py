@@ -42,18 +42,26 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home / "bin"
 
 
-def test_wheel_holds_prompts_and_example_and_nothing_else(wheel: Path) -> None:
-    """Would catch a template or a part of the example that only a work tree has, and tests that leak in."""
-    names = set(zipfile.ZipFile(wheel).namelist())
-    expected = {f"prompts/{path.name}" for path in (ROOT / "prompts").glob("*.j2")}
+def test_wheel_holds_every_file_of_the_packages_and_nothing_else(wheel: Path) -> None:
+    """Would catch a template, script or example file that only a work tree has, and tests leaking in."""
+    expected = {
+        path.relative_to(ROOT).as_posix()
+        for package in ("agent", "sandbox", "prompts")
+        for path in _files(ROOT / package)
+    }
     example = ROOT / "examples" / "stale-cache"
-    for path in example.rglob("*"):
-        if path.is_file() and not {"__pycache__", ".pytest_cache"} & set(path.parts):
-            expected.add(f"agent/examples/stale-cache/{path.relative_to(example).as_posix()}")
-    assert expected - names == set()
-    tops = {name.split("/")[0] for name in names if ".dist-info/" not in name}
-    assert tops == {"agent", "sandbox", "prompts"}
-    assert [name for name in names if "__pycache__" in name or name.endswith(".pyc")] == []
+    expected |= {
+        f"agent/examples/stale-cache/{path.relative_to(example).as_posix()}" for path in _files(example)
+    }
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {name for name in names if ".dist-info/" not in name} == expected
+    assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
+
+
+def _files(directory: Path) -> list[Path]:
+    """The files below a directory that are source, not what running it leaves behind."""
+    left_behind = {"__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis"}
+    return [path for path in directory.rglob("*") if path.is_file() and not left_behind & set(path.parts)]
 
 
 def test_installed_command_answers(installed: Path, tmp_path: Path) -> None:
