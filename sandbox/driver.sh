@@ -1,0 +1,106 @@
+# The resident shell of a Docker sandbox: it is the container's first process, so nothing inside can
+# kill it, and when the host goes away its stdin ends, it ends, and the engine removes the container.
+#
+# A request is a list of words, each ended by a NUL: token, milliseconds, directory, file for stdin,
+# number of variables, the variables as NAME=value, command. The answer, on stdout, is
+#   NUL + token LF   <the command's output>   NUL - token STATUS HOW LF       HOW: done, late, lost
+# The token is new for each request and reaches no other process, so no output can forge an answer.
+# fd 9: where a finished command reports; fd 8: the pipe that its output goes through; fd 7: a spare.
+
+set -m # without it a background job starts with SIGINT ignored, which tests of signals would see
+for tool in cat setsid git patch; do
+    type -P "$tool" >/dev/null || missing+=" $tool"
+done
+cat=$(type -P cat) setsid=$(type -P setsid) bash=$(type -P bash)
+
+if [[ -r /opt/miniconda3/bin/activate ]]; then
+    # In a subshell, so that a script that exits cannot end this one; its environment is taken over.
+    state=$(
+        set --
+        { . /opt/miniconda3/bin/activate && conda activate testbed; } </dev/null >/dev/null 2>&1
+        export -p
+    ) && eval "$state"
+fi
+
+for pids in /sys/fs/cgroup/pids/pids /sys/fs/cgroup/pids; do
+    [[ -r $pids.max ]] && read -r most <"$pids.max" && break
+done
+[[ $most =~ ^[0-9]+$ ]] || most=0
+
+word() { LC_ALL=C IFS= read -r -d '' "$1"; }
+
+exec 9<> <(:)
+forwarder=
+printf '\0=%s\t%s\t%s\t%s\n' "$UID" "${GROUPS[0]}" "${BASH_VERSINFO[0]}.${BASH_VERSINFO[1]}" "$missing"
+
+while word token && word left && word directory && word input && word count; do
+    variables=()
+    for ((; count > 0; count--)); do
+        word pair || exit
+        variables+=("$pair")
+    done
+    word command || exit
+
+    # What an earlier command left in the background may still write: from now on to nowhere.
+    if [[ -n $forwarder && /proc/$forwarder/exe -ef $cat ]] && exec 7<"/proc/$forwarder/fd/0"; then
+        kill -KILL "$forwarder"
+        wait "$forwarder"
+        "$cat" <&7 >/dev/null 9>&- &
+        exec 7<&-
+    fi
+    # A fork bomb left in the background would leave no room for this command.
+    if ((most > 0)) && read -r now <"$pids.current" && ((now > most - most / 8 - 4)); then
+        kill -KILL -1
+        wait
+    fi
+
+    printf '\0+%s\n' "$token"
+    exec 8> >(
+        trap '' TERM
+        exec "$cat" 9>&-
+    )
+    forwarder=$!
+    (
+        trap : TERM
+        for pair in "${variables[@]}"; do export "${pair?}"; done
+        cd -- "$directory" 2>&8 &&
+            "$setsid" "$bash" -c "$command" <"$input" >&8 2>&1 7<&- 8>&- 9>&-
+        printf '%s %s\n' "$token" "$?" >&9
+    ) &
+    runner=$!
+
+    how=
+    status=137
+    while [[ -z $how ]]; do
+        slice=$((left < 500 ? left : 500))
+        printf -v seconds '0.%03d' "$slice"
+        if read -r -t "$seconds" -u 9 whose code; then
+            [[ $whose == "$token" ]] && status=$code how=done
+        elif (((left -= slice) <= 0)); then
+            how=late
+        elif ! kill -0 "$runner"; then
+            read -r -t 0.05 -u 9 whose code && [[ $whose == "$token" ]] && status=$code
+            how=lost
+        fi
+    done
+
+    if [[ $how == late ]]; then
+        kill -TERM -1 # every process inside but this one; a second to clean up, then the hard way
+        read -r -t 1 -u 9 whose code
+        exec 7<"/proc/$forwarder/fd/0"
+        kill -KILL -1
+        wait
+        # What the pipe still holds is the command's last output.
+        "$cat" <&7 8>&- 9>&- &
+        forwarder=$!
+        exec 7<&-
+    else
+        wait "$runner"
+    fi
+    if [[ /proc/$forwarder/exe -ef $cat ]]; then
+        printf '\0-%s %s %s\n' "$token" "$status" "$how" >&8
+    else
+        printf '\0-%s %s %s\n' "$token" "$status" "$how"
+    fi
+    exec 8>&-
+done

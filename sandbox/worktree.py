@@ -1,0 +1,147 @@
+"""Diff, apply and reset of a repository inside a sandbox, by running git there.
+
+The harness has a git directory of its own in the sandbox's scratch directory, with its own index and
+configuration, so that nothing the agent does to the repository's ``.git`` (commits, other branches,
+configuration, removal) changes what a diff says, and no diff disturbs the agent's index.
+"""
+
+from __future__ import annotations
+
+from sandbox.errors import PatchDoesNotApply, SandboxError
+from sandbox.hardening import GIT_ENV, Execute
+
+MAX_PATCH = 64 << 20
+"""A larger diff (a core file, a data set) is refused, in bytes."""
+_TIMEOUT = 300.0
+
+_OPEN = r"""
+set -euo pipefail
+mkdir -p "$S/git"
+(
+    cd "$W/.git"
+    mkdir "$S/dotgit"
+    for entry in * .[!.]*; do
+        [[ -e $entry && $entry != objects ]] && cp -Rp "$entry" "$S/dotgit/"
+    done
+    # Hard links: git replaces an object file, it never writes into one.
+    cp -Rpl objects "$S/dotgit/" 2>/dev/null || { rm -rf "$S/dotgit/objects" && cp -Rp objects "$S/dotgit/"; }
+)
+cp -Rp "$S/dotgit/config" "$S/dotgit/index" "$S/git/" 2>/dev/null || true
+mkdir -p "$S/git/info" "$S/git/refs/heads" "$S/git/objects/info"
+cp "$S/dotgit/info/exclude" "$S/git/info/" 2>/dev/null || true
+cp "$S/dotgit/shallow" "$S/git/" 2>/dev/null || true
+echo "$S/dotgit/objects" >"$S/git/objects/info/alternates"
+echo 'ref: refs/heads/none' >"$S/git/HEAD"
+cd "$W"
+GIT_DIR=$S/git git add -A --ignore-errors . >"$S/said" 2>&1 || { cat "$S/said"; exit 1; }
+GIT_DIR=$S/git git write-tree
+"""
+
+_PRELUDE = r"""
+set -uo pipefail
+export GIT_DIR=$S/git GIT_WORK_TREE=$W HOME=$S
+mkdir -p "$W" && cd "$W" || exit 1
+stage() {
+    git add -A --ignore-errors . >"$S/said" 2>&1 && return
+    # A repository without a commit inside the tree cannot be added: leave such out, and what is unreadable.
+    local inner=()
+    while IFS= read -r -d '' entry; do
+        inner+=(":(exclude,literal)${entry#./}")
+    done < <(find . -mindepth 2 -name .git -prune -printf '%h\0' 2>/dev/null)
+    git add -A --ignore-errors . "${inner[@]}" >"$S/said" 2>&1 || [[ ! -e $S/git/index.lock ]]
+}
+"""
+
+_DIFF = (
+    _PRELUDE
+    + r"""
+stage || { cat "$S/said"; exit 1; }
+git diff --cached --binary --no-color --no-ext-diff --no-textconv --no-renames --ignore-submodules=all \
+    --src-prefix=a/ --dst-prefix=b/ "$TREE" 2>"$S/said" || { cat "$S/said"; exit 1; }
+"""
+)
+
+_APPLY = (
+    _PRELUDE
+    + r"""
+cat >"$S/patch"
+git apply --whitespace=nowarn "$S/patch" >"$S/why" 2>&1 && exit 0
+git apply --whitespace=nowarn --recount "$S/patch" >/dev/null 2>&1 && exit 0
+# patch(1) is laxer, and not atomic: note the state first, ignored files that the patch names included.
+stage || { cat "$S/said"; exit 1; }
+git apply --numstat -z "$S/patch" 2>/dev/null | cut -z -f3 | git ls-files -z -o --pathspec-from-file=- \
+    --pathspec-file-nul 2>/dev/null | xargs -0 -r git add -f -- 2>/dev/null
+before=$(git write-tree) || exit 1
+rm -f "$S/rejects"
+if patch -p1 --force --fuzz=5 --no-backup-if-mismatch -r "$S/rejects" -i "$S/patch" >"$S/patch.out" 2>&1; then
+    exit 0
+fi
+stage
+git read-tree --reset -u "$before"
+cat "$S/why" "$S/patch.out"
+[[ -e $S/rejects ]] && cat "$S/rejects"
+exit 9
+"""
+)
+
+_RESET = (
+    _PRELUDE
+    + r"""
+set -e
+rm -rf "$W/.git"
+mkdir "$W/.git"
+for entry in "$S"/dotgit/* "$S"/dotgit/.[!.]*; do
+    [[ -e $entry && $entry != */objects ]] && cp -Rp "$entry" "$W/.git/"
+done
+cp -Rpl "$S/dotgit/objects" "$W/.git/" 2>/dev/null ||
+    { rm -rf "$W/.git/objects" && cp -Rp "$S/dotgit/objects" "$W/.git/"; }
+stage
+git read-tree --reset -u "$TREE"
+git clean -ffdq
+"""
+)
+
+
+class Worktree:
+    """The repository at ``workdir`` against the tree it was when this was made."""
+
+    def __init__(self, execute: Execute, workdir: str, scratch: str) -> None:
+        self._execute = execute
+        self._env = {**GIT_ENV, "W": workdir, "S": scratch}
+        self._tree = self._git(_OPEN, GIT_WORK_TREE=workdir).decode().split()[-1]
+        self._env["TREE"] = self._tree
+
+    def diff(self) -> str:
+        """See ``Sandbox.diff``. Text that is not UTF-8 keeps its bytes as surrogates."""
+        return self._git(_DIFF, limit=MAX_PATCH).decode("utf-8", "surrogateescape")
+
+    def apply(self, patch: str) -> None:
+        """See ``Sandbox.apply``. A patch of nothing but white space changes nothing."""
+        if not patch.strip():
+            return
+        data = patch.encode("utf-8", "surrogateescape")
+        data += b"" if data.endswith(b"\n") else b"\n"
+        ran = self._execute(_APPLY, timeout=_TIMEOUT, env=self._env, stdin=data)
+        if ran.exit_code == 9:
+            raise PatchDoesNotApply(
+                f"the patch does not apply:\n{ran.data.decode('utf-8', 'replace').strip()}",
+                cure="make it against the base commit, with a/ and b/ before the paths",
+            )
+        if not ran.ok:
+            raise SandboxError(f"git could not apply a patch: {ran.data.decode('utf-8', 'replace').strip()}")
+
+    def reset(self) -> None:
+        """See ``Sandbox.reset``. The repository's own ``.git`` is put back as it was, too."""
+        self._git(_RESET)
+
+    def _git(self, script: str, *, limit: int = 1_000_000, **env: str) -> bytes:
+        ran = self._execute(script, timeout=_TIMEOUT, env={**self._env, **env}, limit=limit)
+        if not ran.ok:
+            said = ran.data[-4000:].decode("utf-8", "replace").strip()
+            raise SandboxError(f"git failed inside the sandbox: {said or f'exit status {ran.exit_code}'}")
+        if ran.dropped:
+            raise SandboxError(
+                f"the difference to the base commit is over {limit >> 20} MiB",
+                cure="remove what the commands wrote into the repository, or have it ignored",
+            )
+        return ran.data
