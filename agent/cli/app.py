@@ -1,0 +1,207 @@
+"""``fixbug --issue X``, and the commands below it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from agent.cli import options as o
+
+app = typer.Typer(
+    name="fixbug",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        print(f"fixbug {version('fixbug-cwm')}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def fix(
+    context: typer.Context,
+    issue: o.IssueText = None,
+    repo: o.Repo = None,
+    ref: o.Ref = None,
+    test: o.Test = None,
+    hidden_tests: o.HiddenTests = None,
+    model: o.ModelName = None,
+    base_url: o.BaseUrl = None,
+    protocol: o.Protocol = None,
+    world_model: o.WorldModel = None,
+    runs: o.Runs = 2,
+    samples: o.Samples = 2,
+    seed: o.Seed = 0,
+    sandbox: o.Sandbox = o.SandboxName.auto,
+    image: o.Image = None,
+    python: o.Python = None,
+    network: o.Network = False,
+    run_dir: o.RunDir = Path("runs"),
+    resume: Annotated[
+        Optional[Path],
+        typer.Option(
+            metavar="RUN", help="Go on with an interrupted run: its folder.", rich_help_panel="Where it runs"
+        ),
+    ] = None,
+    max_rounds: o.MaxRounds = 3,
+    budget_usd: o.BudgetUsd = None,
+    budget_tokens: o.BudgetTokens = None,
+    budget_steps: o.BudgetSteps = None,
+    budget_seconds: o.BudgetSeconds = None,
+    json: o.AsJson = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Turn a bug report into a patch, with the evidence for it.
+
+    The bug is reproduced; a patch is proposed; the failing test is simulated on the patched code,
+    twice, without its expected values in sight; then it is run for real in a sandbox, and the two are
+    laid side by side.
+
+    **Examples**
+
+    - `fixbug demo`
+    - `fixbug --issue https://github.com/OWNER/REPO/issues/7 --model NAME`
+    - `fixbug --issue bug.md --repo . --test tests/test_a.py::test_b --model offline`
+
+    **Exit status**: 0 a verified fix, 1 no fix, 2 wrong usage, 3 the environment.
+    """
+    if context.invoked_subcommand is not None:
+        if issue is not None or resume is not None:
+            raise typer.BadParameter(
+                f"--issue and --resume go after the command: fixbug {context.invoked_subcommand} … --issue X"
+            )
+        return
+    from agent.cli.attempt import attempt
+    from agent.fix import Request, resume_request
+
+    if resume is not None:
+        attempt(resume_request(resume), json=json, resume=resume)
+    if issue is None:
+        raise typer.BadParameter("--issue is missing: a GitHub issue URL, a file, - or DATASET#INSTANCE_ID")
+    request = Request(
+        issue=issue,
+        repo=repo,
+        ref=ref,
+        tests=tuple(test or ()),
+        hidden_tests=str(hidden_tests) if hidden_tests else None,
+        model=model,
+        base_url=base_url,
+        protocol=protocol.value if protocol else None,
+        world_model=world_model.value if world_model else None,
+        runs=runs,
+        samples=samples,
+        max_rounds=max_rounds,
+        sandbox=sandbox.value,
+        image=image,
+        python=python,
+        network=network,
+        budget_usd=budget_usd,
+        budget_tokens=budget_tokens,
+        budget_steps=budget_steps,
+        budget_seconds=budget_seconds,
+        run_dir=str(run_dir),
+        seed=seed,
+    )
+    attempt(request, json=json)
+
+
+@app.command()
+def demo(
+    sandbox: o.Sandbox = o.SandboxName.local,
+    run_dir: o.RunDir = Path("runs"),
+    json: o.AsJson = False,
+) -> None:
+    """Fix the bundled bug, a cache that returns stale prices: no key, no Docker, nothing canned."""
+    from agent.cli.attempt import attempt
+    from agent.demo import demo_request
+
+    attempt(demo_request(sandbox=sandbox.value, run_dir=str(run_dir)), json=json)
+
+
+@app.command()
+def replay(
+    session: Annotated[
+        Path,
+        typer.Argument(
+            help="A recorded run: fixbug's trajectory.jsonl (or the attempt's folder), mini-swe-agent's .traj.json, or a "
+            ".jsonl(.gz) of rows with instance_id and messages."
+        ),
+    ],
+    issue: o.IssueText = None,
+    repo: o.Repo = None,
+    ref: o.Ref = None,
+    test: o.Test = None,
+    hidden_tests: o.HiddenTests = None,
+    model: o.ModelName = None,
+    base_url: o.BaseUrl = None,
+    world_model: o.WorldModel = None,
+    runs: o.Runs = 2,
+    samples: o.Samples = 2,
+    sandbox: o.Sandbox = o.SandboxName.auto,
+    image: o.Image = None,
+    python: o.Python = None,
+    network: o.Network = False,
+    run_dir: o.RunDir = Path("runs"),
+    max_rounds: o.MaxRounds = 3,
+    budget_steps: o.BudgetSteps = 1000,
+    budget_seconds: o.BudgetSeconds = None,
+    json: o.AsJson = False,
+) -> None:
+    """Run a recorded session again: the model's turns come from the record, everything else is live.
+
+    With --model, that model goes on where the record ends.
+    """
+    from agent.cli.attempt import attempt
+    from agent.fix import Request
+
+    if issue is None:
+        raise typer.BadParameter(
+            "--issue is missing: what the session was about, such as verified#INSTANCE_ID"
+        )
+    request = Request(
+        issue=issue,
+        session=str(session),
+        repo=repo,
+        ref=ref,
+        tests=tuple(test or ()),
+        hidden_tests=str(hidden_tests) if hidden_tests else None,
+        model=model,
+        base_url=base_url,
+        world_model=world_model.value if world_model else None,
+        runs=runs,
+        samples=samples,
+        max_rounds=max_rounds,
+        sandbox=sandbox.value,
+        image=image,
+        python=python,
+        network=network,
+        budget_steps=budget_steps,
+        budget_seconds=budget_seconds,
+        run_dir=str(run_dir),
+    )
+    attempt(request, json=json)
+
+
+@app.command()
+def doctor(
+    model: o.ModelName = None,
+    base_url: o.BaseUrl = None,
+    run_dir: o.RunDir = Path("runs"),
+    json: o.AsJson = False,
+) -> None:
+    """Say what works here, one line each, with the cure for what does not."""
+    from agent.cli.doctor import doctor as check
+
+    check(model=model, base_url=base_url, run_dir=run_dir, json=json)

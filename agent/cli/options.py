@@ -1,0 +1,163 @@
+"""Options that more than one command takes, each described once."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+
+class WorldModelName(str, Enum):
+    """Who simulates."""
+
+    chat = "chat"
+    oracle = "oracle"
+    none = "none"
+
+
+class SandboxName(str, Enum):
+    """Where code runs."""
+
+    auto = "auto"
+    docker = "docker"
+    local = "local"
+
+
+class ProtocolName(str, Enum):
+    """How a model says what to do."""
+
+    tools = "tools"
+    text = "text"
+
+
+_WHAT, _HOW, _WHERE, _BOUNDS = "What to fix", "Who fixes it", "Where it runs", "Bounds"
+
+IssueText = Annotated[
+    Optional[str],
+    typer.Option(
+        "--issue",
+        metavar="X",
+        help="A GitHub issue URL, a Markdown file, - for standard input, or DATASET#INSTANCE_ID for a SWE-bench row "
+        "(DATASET: verified, a hub name, or a local .json, .jsonl, .jsonl.gz or .parquet file).",
+        rich_help_panel=_WHAT,
+    ),
+]
+Repo = Annotated[
+    Optional[str],
+    typer.Option(
+        metavar="PATH|URL", help="The repository. For a GitHub issue: its own.", rich_help_panel=_WHAT
+    ),
+]
+Ref = Annotated[
+    Optional[str],
+    typer.Option(help="Commit, tag or branch to fix. Default: what is checked out.", rich_help_panel=_WHAT),
+]
+Test = Annotated[
+    Optional[list[str]],
+    typer.Option(
+        metavar="ID|FILE",
+        help="A test that shows the bug: a pytest id, a file in the repository, or a file elsewhere that is put into it. "
+        "May be given more than once.",
+        rich_help_panel=_WHAT,
+    ),
+]
+HiddenTests = Annotated[
+    Optional[Path],
+    typer.Option(
+        metavar="PATH",
+        help="Tests that score the patch. No prompt and no agent sees them.",
+        rich_help_panel=_WHAT,
+    ),
+]
+ModelName = Annotated[
+    Optional[str],
+    typer.Option(
+        "--model",
+        metavar="NAME",
+        help="A model at the endpoint, or offline: search for a patch without a model. (environment: FIXBUG_MODEL)",
+        rich_help_panel=_HOW,
+    ),
+]
+BaseUrl = Annotated[
+    Optional[str],
+    typer.Option(
+        metavar="URL",
+        help="An OpenAI-compatible endpoint. The key comes from OPENAI_API_KEY. (environment: OPENAI_BASE_URL)",
+        rich_help_panel=_HOW,
+    ),
+]
+Protocol = Annotated[
+    Optional[ProtocolName],
+    typer.Option(
+        help="How the model acts: tool calls, or one fenced bash block a turn. (default: tools)",
+        rich_help_panel=_HOW,
+    ),
+]
+WorldModel = Annotated[
+    Optional[WorldModelName],
+    typer.Option(
+        help="Who predicts: the model (chat), a throwaway sandbox that executes (oracle), or nobody. "
+        "(default: chat with a model, oracle with offline)",
+        rich_help_panel=_HOW,
+    ),
+]
+Runs = Annotated[
+    int,
+    typer.Option(min=1, max=10, help="Runs of the test, back to back in one process.", rich_help_panel=_HOW),
+]
+Samples = Annotated[
+    int, typer.Option(min=1, max=50, help="Independent simulations of those runs.", rich_help_panel=_HOW)
+]
+MaxRounds = Annotated[
+    int, typer.Option(min=1, help="Patches that are run before giving up.", rich_help_panel=_BOUNDS)
+]
+Sandbox = Annotated[
+    SandboxName,
+    typer.Option(
+        help="Docker isolates; local is a temporary copy that isolates nothing. auto: Docker where an engine answers.",
+        rich_help_panel=_WHERE,
+    ),
+]
+Image = Annotated[
+    Optional[str],
+    typer.Option(
+        help="Docker image to work in. Default: the row's own, or one made for the repository.",
+        rich_help_panel=_WHERE,
+    ),
+]
+Python = Annotated[
+    Optional[str],
+    typer.Option(
+        metavar="PATH",
+        help="Interpreter of the local sandbox. Default: the repository's .venv, else the one that runs fixbug.",
+        rich_help_panel=_WHERE,
+    ),
+]
+Network = Annotated[
+    bool,
+    typer.Option(
+        "--network", help="Let the sandbox use the network. It is recorded.", rich_help_panel=_WHERE
+    ),
+]
+RunDir = Annotated[Path, typer.Option(metavar="DIR", help="Where run folders go.", rich_help_panel=_WHERE)]
+BudgetUsd = Annotated[
+    Optional[float], typer.Option(min=0, help="US dollars for the attempt.", rich_help_panel=_BOUNDS)
+]
+BudgetTokens = Annotated[
+    Optional[int], typer.Option(min=1, help="Tokens for the attempt.", rich_help_panel=_BOUNDS)
+]
+BudgetSteps = Annotated[
+    Optional[int],
+    typer.Option(min=1, help="Model turns for the attempt. (default: 100)", rich_help_panel=_BOUNDS),
+]
+BudgetSeconds = Annotated[
+    Optional[float],
+    typer.Option(min=1, help="Seconds for the attempt. (default: 3600)", rich_help_panel=_BOUNDS),
+]
+Seed = Annotated[int, typer.Option(help="Seed of the offline search.", rich_help_panel=_HOW)]
+AsJson = Annotated[
+    bool,
+    typer.Option("--json", help="Print one JSON object at the end, and nothing else, on standard output."),
+]

@@ -1,0 +1,76 @@
+"""What the loop shows of traces and predictions: sources in scope, the table of the ledgers, records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from agent.outcome import ProbeRow
+from agent.world.predicate import literal
+from agent.world.probes import ProbedTest
+from agent.world.simulate import Prediction
+from agent.world.trace import Trace, write_trace
+from sandbox import Sandbox
+
+MAX_VALUES = 3
+"""So many values of one question are shown where a test asks it again and again."""
+
+
+def sources(box: Sandbox, trace: Trace, more: Iterable[str]) -> dict[str, str]:
+    """Path → text of the Python files that the trace went through, and of ``more``; the work tree's state."""
+    paths = dict.fromkeys([frame.file for frame in trace.frames] + list(more))
+    found = {}
+    for path in paths:
+        if path.endswith(".py"):
+            try:
+                found[path] = box.read(path).decode("utf-8")
+            except (FileNotFoundError, UnicodeDecodeError):
+                continue
+    return found
+
+
+def prediction_json(prediction: Prediction) -> dict[str, Any]:
+    """A prediction as ``predicted.jsonl`` holds it; ``trace`` is JSON Lines, as for what was observed."""
+    return {
+        "sample": prediction.sample,
+        "simulator": prediction.label,
+        "complete": prediction.complete,
+        "forgiven": prediction.forgiven,
+        "trace": write_trace(prediction.trace),
+        "raw": prediction.raw,
+    }
+
+
+def table(
+    probed: ProbedTest, before: Trace, predictions: Sequence[Prediction], after: Trace | None
+) -> tuple[ProbeRow, ...]:
+    """One row a question of the test: intended, before the patch, predicted and observed after it, by run."""
+    return tuple(
+        ProbeRow(
+            id=probe.id,
+            question=probe.question,
+            intended=probe.predicate,
+            literal=literal(probe.predicate),
+            before=_values(before, probe.id),
+            predicted=tuple(_values(prediction.trace, probe.id) for prediction in predictions),
+            after=_values(after, probe.id) if after else (),
+        )
+        for probe in probed.probes
+    )
+
+
+def tail(text: str, limit: int = 4000) -> str:
+    """The last ``limit`` characters of an output, with what was left out said."""
+    if len(text) <= limit:
+        return text
+    return f"[{len(text) - limit} characters left out]\n{text[-limit:]}"
+
+
+def _values(trace: Trace, probe: str) -> tuple[str, ...]:
+    """What the probe saw, one text a run ("" for a run that did not get there)."""
+    seen = []
+    for run in trace.runs:
+        values = [f.value or "" for f in trace.frames if f.probe == probe and f.run == run]
+        shown = ", ".join(values[:MAX_VALUES])
+        seen.append(f"{shown}, … ({len(values)} in all)" if len(values) > MAX_VALUES else shown)
+    return tuple(seen)

@@ -1,0 +1,323 @@
+"""``fixbug --issue``: from what was asked to the outcome. Reads the issue, gathers the parts, runs the attempt."""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from agent.errors import FixbugError, UsageError
+from agent.events import Listener, Progress, silent
+from agent.outcome import Outcome
+from agent.record import AttemptRecord, folder_name, new_run_id
+from agent.task import Task
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from agent.llm import Model
+    from agent.llm.budget import Budget
+    from agent.loop import WorldModel
+    from agent.proposer import Proposer
+    from sandbox import Kind, SandboxSpec
+
+OFFLINE = "offline"
+DEFAULT_STEPS = 100
+DEFAULT_SECONDS = 3600.0
+SEARCH_SECONDS = 60.0
+"""Of the offline search."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for on the command line. All of it is kept in ``run.json``; secrets are not in it."""
+
+    issue: str
+    repo: str | None = None
+    ref: str | None = None
+    tests: tuple[str, ...] = ()
+    hidden_tests: str | None = None
+    model: str | None = None
+    base_url: str | None = None
+    protocol: str | None = None
+    session: str | None = None
+    """A recorded run whose turns are replayed before ``model`` (if any) goes on."""
+    world_model: str | None = None
+    runs: int = 2
+    samples: int = 2
+    max_rounds: int = 3
+    sandbox: str = "auto"
+    image: str | None = None
+    python: str | None = None
+    network: bool = False
+    budget_usd: float | None = None
+    budget_tokens: int | None = None
+    budget_steps: int | None = None
+    budget_seconds: float | None = None
+    run_dir: str = "runs"
+    seed: int = 0
+
+
+def fix(request: Request, listener: Listener = silent, *, resume: Path | None = None) -> Outcome:
+    """Run one attempt as asked. ``resume``: the folder of the same run, which was interrupted.
+
+    Raises ``FixbugError``: ``UsageError`` where the request is at fault, others where the
+    environment is. Bad input leaves no run folder behind.
+    """
+    from agent.intake import load_task
+
+    with _workspace() as workspace:
+        issue = request.issue
+        if resume is not None and issue == "-":
+            issue = str(workspace / "issue.md")
+            Path(issue).write_text(_asked(resume)["problem_statement"], "utf-8")
+        listener(Progress("intake", f"reading {issue}", passing=True))
+        task = load_task(
+            issue,
+            repo=request.repo,
+            ref=request.ref,
+            tests=request.tests,
+            hidden_tests=Path(request.hidden_tests) if request.hidden_tests else None,
+            image=request.image,
+            workspace=workspace,
+            on_progress=lambda text: listener(Progress("intake", text)),
+        )
+        listener(Progress("intake", f"{task.instance_id}: {_title(task)}"))
+        return _attempt(task, request, listener, resume)
+
+
+def resume_request(run: Path) -> Request:
+    """What the interrupted run in folder ``run`` was asked. Raises ``UsageError``."""
+    asked = _asked(run)["request"]
+    if any(run.glob("*/*/attempt.json")):
+        raise UsageError(
+            f"{run} has ended: there is nothing to resume",
+            cure="its outcome is in attempt.json; start a new run with --issue",
+        )
+    known = Request.__dataclass_fields__
+    request = Request(**{name: value for name, value in asked.items() if name in known})
+    return replace(request, tests=tuple(request.tests))
+
+
+def _asked(run: Path) -> dict[str, Any]:
+    try:
+        asked = json.loads((run / "run.json").read_text("utf-8"))
+        asked["request"], asked["problem_statement"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(
+            f"{run} is no run that can be resumed: its run.json cannot be read ({type(error).__name__})",
+            cure="name a folder that a run has made, such as runs/20261123-191500-stale-cache-3f2a",
+        ) from error
+    return cast("dict[str, Any]", asked)
+
+
+def _attempt(task: Task, request: Request, listener: Listener, resume: Path | None) -> Outcome:
+    from agent.llm.budget import Budget
+    from agent.loop import Attempt, LoopSettings
+
+    budget = Budget(
+        tokens=request.budget_tokens,
+        usd=request.budget_usd,
+        steps=request.budget_steps or DEFAULT_STEPS,
+        seconds=request.budget_seconds or DEFAULT_SECONDS,
+    )
+    run_folder = resume or Path(request.run_dir) / new_run_id(task.instance_id)
+    record = AttemptRecord(run_folder, task.instance_id, _about(request, task))
+    model = _live_model(request, budget, listener)
+    proposer, protocol = _proposer(task, request, record, model, budget, listener)
+    return Attempt(
+        task=task,
+        spec=_spec(task, request, listener),
+        proposer=proposer,
+        record=record,
+        budget=budget,
+        settings=LoopSettings(
+            world_model=_world_model(request, model),
+            runs=request.runs,
+            samples=request.samples,
+            max_rounds=request.max_rounds,
+        ),
+        model=model,
+        protocol=protocol,
+        listener=listener,
+    ).run()
+
+
+def _live_model(request: Request, budget: Budget, listener: Listener) -> Model | None:
+    """The endpoint's model. None: the offline search, or a replay that ends with its record."""
+    from agent.llm.client import ChatModel
+    from agent.llm.settings import load_settings
+
+    if request.model == OFFLINE or (request.session and not request.model):
+        return None
+    settings = load_settings(model=request.model, base_url=request.base_url)
+    if not settings.model:
+        raise UsageError(
+            "no model is named",
+            cure="give --model NAME (any OpenAI-compatible endpoint, see --base-url), set FIXBUG_MODEL, or use "
+            "--model offline, which searches for a patch without a model",
+        )
+    if settings.model == OFFLINE:
+        return None
+    return ChatModel(settings, budget, on_event=lambda event: listener(Progress("propose", event.text)))
+
+
+def _proposer(
+    task: Task,
+    request: Request,
+    record: AttemptRecord,
+    model: Model | None,
+    budget: Budget,
+    listener: Listener,
+) -> tuple[Proposer, str]:
+    """The proposer, and the name of the action protocol that its record is in."""
+    from agent.llm.protocol import protocol_for
+    from agent.llm.recorded import RecordedModel, load_session
+    from agent.llm.settings import load_settings
+    from agent.proposer import AgentProposer
+
+    name = cast(Literal["tools", "text"], request.protocol or load_settings().protocol)
+    trajectory = record.folder / "trajectory.jsonl"
+    speaker = model
+    if request.session or (model is not None and _has_turns(trajectory)):
+        session = load_session(Path(request.session) if request.session else trajectory, task.instance_id)
+        name, speaker = session.protocol, RecordedModel(session, then=model)
+    if speaker is not None:
+        return AgentProposer(speaker, protocol_for(name), budget, record, listener), name
+    from agent.offline import Budget as SearchBudget
+    from agent.offline import OfflineProposer
+
+    seconds = min(request.budget_seconds or SEARCH_SECONDS, SEARCH_SECONDS)
+    return OfflineProposer(SearchBudget(seconds=seconds), seed=request.seed, listener=listener), "offline"
+
+
+def _has_turns(trajectory: Path) -> bool:
+    try:
+        return '"type": "turn"' in trajectory.read_text("utf-8")
+    except OSError:
+        return False
+
+
+def _world_model(request: Request, model: Model | None) -> WorldModel:
+    if request.world_model == "chat" and model is None:
+        raise UsageError(
+            "--world-model chat needs a live model to simulate with",
+            cure="give --model NAME, or --world-model oracle (predicts by executing) or none",
+        )
+    if request.world_model:
+        return cast("WorldModel", request.world_model)
+    if model is not None:
+        return "chat"
+    return "none" if request.session else "oracle"
+
+
+def _spec(task: Task, request: Request, listener: Listener) -> SandboxSpec:
+    """Where to work: the kind, and for Docker an image that holds what the tests need."""
+    from sandbox import SandboxSpec
+
+    kind = _kind(request)
+    row = task.hidden.row if task.hidden else None
+    if kind == "local":
+        if task.source is None or row is not None:
+            raise UsageError(
+                f"{task.instance_id} is a SWE-bench row: its tests run in its own image, which needs Docker",
+                cure="start a Docker engine (fixbug doctor says what is missing)",
+            )
+        image = None
+    else:
+        image = request.image or _image(task, row, listener)
+    return SandboxSpec(
+        kind=kind,
+        image=image,
+        source=None if row is not None else task.source,
+        workdir=task.workdir,
+        base_commit=task.base_commit,
+        python=request.python or _project_python(request.repo),
+        network=request.network,
+        labels={"fixbug.instance": folder_name(task.instance_id)},
+    )
+
+
+def _kind(request: Request) -> Kind:
+    if request.sandbox != "auto":
+        return cast("Kind", request.sandbox)
+    from sandbox.docker import engine_answers
+
+    return "docker" if engine_answers() else "local"
+
+
+def _image(task: Task, row: Mapping[str, Any] | None, listener: Listener) -> str:
+    from sandbox.environment import image_for_row, image_for_tree
+
+    def progress(text: str) -> None:
+        listener(Progress("open", text))
+
+    if row is not None:
+        return image_for_row(row, on_progress=progress)
+    assert task.source is not None
+    return image_for_tree(task.source, on_progress=progress)
+
+
+def _project_python(repo: str | None) -> str | None:
+    """The interpreter of the repository's own virtual environment, if it has one (local sandbox)."""
+    python = Path(repo or "", ".venv", "bin", "python")
+    return str(python.absolute()) if repo and python.is_file() else None
+
+
+def _about(request: Request, task: Task) -> dict[str, Any]:
+    """``run.json``: what was asked, and with which versions."""
+    packages = ("fixbug-cwm", "openai", "docker", "swebench", "gitpython", "tenacity", "pytest")
+    asked = asdict(request)
+    for name in ("base_url", "repo", "issue"):
+        asked[name] = _without_credentials(asked[name])
+    return {
+        "schema": 1,
+        "request": asked,
+        "instance_id": task.instance_id,
+        "problem_statement": task.problem_statement,
+        "base_commit": task.base_commit,
+        "repo": task.repo,
+        "url": task.url,
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in packages}},
+        "platform": platform.platform(),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _without_credentials(url: str | None) -> str | None:
+    """A URL less its user name and password."""
+    return re.sub(r"(?<=://)[^/@\s]*@", "", url) if url else url
+
+
+def _title(task: Task) -> str:
+    lines = [line.strip("# \t") for line in task.problem_statement.splitlines()]
+    return next((line for line in lines if line), "")[:100]
+
+
+@contextmanager
+def _workspace() -> Iterator[Path]:
+    """A temporary folder on the host for the checkout; gone afterwards, whatever happens."""
+    try:
+        folder = tempfile.mkdtemp(prefix="fixbug-")
+    except OSError as error:
+        raise FixbugError(
+            f"no temporary folder can be made: {error.strerror}", cure="free some disk, or set TMPDIR"
+        ) from error
+    try:
+        yield Path(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

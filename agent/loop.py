@@ -1,0 +1,598 @@
+"""One attempt, from a task to a scored patch. ``Attempt.run`` is the algorithm; each stage is one method.
+
+The proposer never sees hidden tests: ``score`` alone touches them, in a sandbox of its own.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from agent import evidence
+from agent.errors import (
+    BudgetExhausted,
+    FixbugError,
+    NotReproduced,
+    PatchDoesNotApply,
+    RecordExhausted,
+    TracingError,
+    UsageError,
+)
+from agent.events import Listener, Progress, Stage, silent
+from agent.llm import Model
+from agent.llm.budget import Budget
+from agent.llm.recorded import end_line, session_line
+from agent.outcome import Outcome, Reproduced, Round, Status
+from agent.patch import split, without_tests
+from agent.proposer import Brief, Proposal, Proposer
+from agent.record import AttemptRecord
+from agent.task import Task
+from agent.world.compare import Divergence, first_divergence
+from agent.world.intent import Expectation, draw_expectations, from_probes
+from agent.world.probes import ProbedTest, probe_test
+from agent.world.simulate import (
+    ChatSimulator,
+    NoSimulator,
+    OracleSimulator,
+    Prediction,
+    Simulator,
+    build_scene,
+)
+from agent.world.trace import Trace, read_trace
+from agent.world.verdict import Verdict, judge, judge_observed, row
+from prompts import render
+from sandbox import Sandbox, SandboxSpec, open_sandbox
+from sandbox.scoring import Score, score_pytest, score_row
+from sandbox.testing import TestRun, TracedTest, run_tests, trace_test
+
+WorldModel = Literal["chat", "oracle", "none"]
+
+
+@dataclass(frozen=True)
+class LoopSettings:
+    """How one attempt goes."""
+
+    world_model: WorldModel = "chat"
+    runs: int = 2
+    """How often the test runs back to back, in the head and for real."""
+    samples: int = 2
+    """Independent simulations of those runs."""
+    max_rounds: int = 3
+    test_seconds: float = 300.0
+    """Time limit of one go of the tests."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """The test that shows the bug, and what it did on the base commit."""
+
+    tests: tuple[str, ...]
+    """All that fail; the first is the one that is simulated and traced."""
+    probed: ProbedTest
+    before: Trace
+    outcomes: tuple[str, ...]
+    output: str
+    neighbours: tuple[str, ...]
+    texts: dict[str, bytes]
+    """The test files as they are on the base commit: what a patch does to them does not count."""
+
+    @property
+    def test(self) -> str:
+        return self.tests[0]
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What happened when a patch ran."""
+
+    verdict: Verdict
+    trace: Trace
+    outcomes: tuple[str, ...]
+    broken_neighbours: tuple[str, ...]
+    output: str
+
+
+@dataclass
+class Attempt:
+    """One attempt at ``task``. ``spec`` says where it works; ``model`` simulates (chat world model only)."""
+
+    task: Task
+    spec: SandboxSpec
+    proposer: Proposer
+    record: AttemptRecord
+    budget: Budget
+    settings: LoopSettings = field(default_factory=LoopSettings)
+    model: Model | None = None
+    protocol: str = "tools"
+    listener: Listener = silent
+
+    def __post_init__(self) -> None:
+        self.ended = ""
+        self.notes: list[str] = []
+        self.rounds: list[Round] = []
+        self.container_seconds = 0.0
+        self.dropped = 0
+
+    def run(self) -> Outcome:
+        """The attempt, stage by stage.
+
+        Raises ``FixbugError`` where the task or the environment, not the patch, is at fault; then
+        no ``attempt.json`` is written, and what was done so far is kept.
+        """
+        self.record.line("trajectory.jsonl", session_line(self.task.instance_id, self.protocol))
+        with self._open("open") as box, self._keep_work(box):
+            bench = self.reproduce(box)
+            expectations = self.intend(box, bench)
+            predictions: list[Prediction] = []
+            observation: Observation | None = None
+            feedback: str | None = None
+            patch = ""
+            for number in range(1, self.settings.max_rounds + 1):
+                proposal = self.propose(box, bench, feedback)
+                if proposal is None:
+                    break
+                if bench is None and proposal.test:
+                    bench = self.adopt(box, proposal)
+                    expectations = self.intend(box, bench)
+                predictions = self.simulate(box, bench, proposal)
+                predicted = self.check(predictions, expectations)
+                second_look = predicted.value == "broken" and not self.ended
+                if second_look:
+                    second = self.propose(box, bench, self._second_look(predicted))
+                    if second is not None and second.patch != proposal.patch:
+                        proposal = second
+                        predictions = self.simulate(box, bench, proposal)
+                        predicted = self.check(predictions, expectations)
+                patch = proposal.patch
+                observation = self.execute(box, bench, proposal, expectations)
+                divergence = self.compare(predictions, observation)
+                self._close_round(number, patch, predicted, observation, divergence, second_look)
+                if self.decide(observation):
+                    break
+                feedback = self._feedback(number, predicted, observation, divergence)
+        score = self.score(patch)
+        return self._close(bench, expectations, predictions, observation, patch, score)
+
+    # --- the stages -------------------------------------------------------------------------
+
+    def reproduce(self, box: Sandbox) -> Bench | None:
+        """See the visible test fail on the base commit. None: there is no such test (yet)."""
+        tests = self.task.tests or self._failing_tests(box)
+        if not tests:
+            self._say("reproduce", "no failing test was given or found: the proposer has to write one")
+            return None
+        self._say("reproduce", f"running {', '.join(tests)} on the base commit", passing=True)
+        run = run_tests(box, tests, timeout=self.settings.test_seconds)
+        if not run.failed_ids:
+            raise NotReproduced(
+                f"{', '.join(tests)}: passes on the base commit "
+                f"{box.base_commit[:12]}, so it does not show the bug",
+                cure="name a test that fails because of the bug, or another --ref",
+            )
+        bench = self._bench(box, run)
+        self._say("reproduce", f"{bench.test} fails on the base commit: {_first_line(_message(run))}")
+        self.record.step("reproduced", tests=bench.tests, outcomes=bench.outcomes, output=bench.output)
+        return bench
+
+    def intend(self, box: Sandbox, bench: Bench | None) -> tuple[Expectation, ...]:
+        """What should happen: the test's own assertions, and what the report promises. No patch is in sight."""
+        if bench is None:
+            return ()
+        expectations = list(from_probes(bench.probed))
+        if self.model is not None and self.settings.world_model == "chat":
+            try:
+                drawn, self.dropped = draw_expectations(
+                    self.model,
+                    self.task.problem_statement,
+                    bench.probed,
+                    evidence.sources(box, bench.before, ()),
+                )
+                expectations += drawn
+            except BudgetExhausted as error:
+                self._end(error)
+        self._say("intend", f"{len(expectations)} expectations from the test and the report")
+        self.record.step("intended", expectations=[asdict(e) for e in expectations], dropped=self.dropped)
+        return tuple(expectations)
+
+    def propose(self, box: Sandbox, bench: Bench | None, feedback: str | None) -> Proposal | None:
+        """The next patch; when the proposer is at its end, the work tree as it left it, if that is new."""
+        brief = Brief(
+            self.task.problem_statement,
+            bench.tests if bench else (),
+            bench.neighbours if bench else (),
+            bench.output if bench else "",
+        )
+        if self.ended:
+            return None
+        try:
+            self.budget.check()
+            proposal = self.proposer.propose(box, brief, feedback)
+        except (BudgetExhausted, RecordExhausted) as error:
+            self._end(error)
+            proposal = None
+        if proposal is None:
+            self.ended = self.ended or "the proposer had nothing more to propose"
+            proposal = Proposal(box.diff(), note="the work tree as the proposer left it")
+        patch = self._without_given_tests(proposal.patch)
+        if not patch.strip() or any(patch == done.patch for done in self.rounds):
+            return None
+        self.record.begin()
+        self.record.step("proposal", patch=patch, test=proposal.test, note=proposal.note)
+        self.record.patch(patch)
+        self._say("propose", f"a patch of {_size(patch)} by {self.proposer.name}")
+        return Proposal(patch, proposal.test, proposal.note)
+
+    def adopt(self, box: Sandbox, proposal: Proposal) -> Bench | None:
+        """Take the proposer's own test as the visible one, once it is seen to fail without the patch."""
+        test = proposal.test or ""
+        path = test.partition("::")[0]
+        alone = "".join(part.text for part in split(proposal.patch) if path in part.paths)
+        try:
+            self._put(box, alone)
+            run = run_tests(box, [test], timeout=self.settings.test_seconds)
+            bench = self._bench(box, run) if run.failed_ids else None
+        except UsageError as error:
+            self._note(f"the proposer's test {test!r} cannot be used: {error.problem}")
+            return None
+        finally:
+            self._put(box, proposal.patch)
+        if bench is None:
+            self._note(f"the proposer's test {test} passes without the patch: it does not show the bug")
+            return None
+        self._say("reproduce", f"{test} (written by the proposer) fails without the patch")
+        self.record.step("reproduced", tests=bench.tests, outcomes=bench.outcomes, output=bench.output)
+        return bench
+
+    def simulate(self, box: Sandbox, bench: Bench | None, proposal: Proposal) -> list[Prediction]:
+        """Walk the test through the patched code, blind; every prediction is on disk before anything runs."""
+        if bench is None:
+            return []
+        simulator = self._simulator(proposal)
+        self._say("simulate", f"{bench.test}, {self.settings.runs} runs, by {simulator.label}", passing=True)
+        self._put(box, proposal.patch)
+        sources = evidence.sources(
+            box, bench.before, tuple(p for x in split(proposal.patch) for p in x.paths)
+        )
+        scene = build_scene(bench.probed, sources, bench.before, proposal.patch)
+        try:
+            predictions = simulator.simulate(scene, runs=self.settings.runs, samples=self.settings.samples)
+        except BudgetExhausted as error:
+            self._end(error)
+            predictions = []
+        for prediction in predictions:
+            self.record.predicted(round=len(self.rounds) + 1, **evidence.prediction_json(prediction))
+        return predictions
+
+    def check(self, predictions: list[Prediction], expectations: tuple[Expectation, ...]) -> Verdict:
+        """Lay the predictions beside the intentions. The verdict is on disk before anything runs."""
+        verdict = judge(predictions, expectations)
+        self.record.predicted(round=len(self.rounds) + 1, verdict=asdict(verdict))
+        if predictions:
+            self._say("check", f"predicted: {verdict.value} ({_first_line('; '.join(verdict.reasons))})")
+        return verdict
+
+    def execute(
+        self, box: Sandbox, bench: Bench | None, proposal: Proposal, expectations: tuple[Expectation, ...]
+    ) -> Observation:
+        """Run the same test back to back and traced, then its neighbours, on the patched tree."""
+        if bench is None:
+            return Observation(Verdict("unknown", ("there is no test to run",)), Trace(()), (), (), "")
+        self._say("run", f"{bench.test}, {self.settings.runs} runs, then its neighbours", passing=True)
+        self._put(box, proposal.patch)
+        for path, data in bench.texts.items():
+            box.write(path, data)
+        try:
+            traced, trace = self._trace(box, bench.probed)
+            whole = run_tests(box, [*bench.tests, *bench.neighbours], timeout=self.settings.test_seconds)
+        finally:
+            self._put(box, proposal.patch)
+        outcomes = _outcomes(traced)
+        failing = set(whole.failed_ids)
+        broken = tuple(test for test in bench.neighbours if test in failing)
+        verdict = judge_observed(trace, expectations, passed=all(run.passed for run in traced.runs))
+        still = [test for test in bench.tests if test in failing]
+        if still and verdict.value != "broken":
+            verdict = Verdict("broken", (f"{', '.join(still)} still fails", *verdict.reasons))
+        if not whole.passed and not failing:
+            verdict = Verdict("broken", (f"the test run failed (exit status {whole.exit_code})",))
+        self._say(
+            "run",
+            f"observed: {verdict.value} (runs: {', '.join(outcomes) or 'none'}; "
+            f"{len(bench.neighbours) - len(broken)} of {len(bench.neighbours)} neighbours pass)",
+        )
+        self.record.observed(
+            round=len(self.rounds) + 1,
+            outcomes=outcomes,
+            broken_neighbours=broken,
+            verdict=asdict(verdict),
+            trace=traced.trace,
+            notes=traced.notes,
+        )
+        output = whole.output if traced.runs and all(run.passed for run in traced.runs) else _output(traced)
+        return Observation(verdict, trace, outcomes, broken, output)
+
+    def compare(self, predictions: list[Prediction], observation: Observation) -> Divergence | None:
+        """The first place where a prediction and reality part."""
+        for prediction in predictions:
+            divergence = first_divergence(prediction.trace, observation.trace)
+            if divergence is not None:
+                self._say("compare", f"prediction and reality part: {_first_line(divergence.text)}")
+                return divergence
+        return None
+
+    def decide(self, observation: Observation) -> bool:
+        """Whether to stop here: the patch holds, there is nothing to judge it by, or nothing is left to spend."""
+        if observation.verdict.value == "unknown" and not observation.outcomes:
+            self.ended = self.ended or "done: there is no visible test to judge the patch by"
+        elif observation.verdict.value == "holds" and not observation.broken_neighbours:
+            self.ended = "done"
+        return bool(self.ended)
+
+    def score(self, patch: str) -> Score | None:
+        """Hidden tests, in a fresh sandbox, on the patch without its changes to tests."""
+        hidden = self.task.hidden
+        if hidden is None or not patch.strip():
+            return None
+        self._say("score", "hidden tests, in a fresh sandbox", passing=True)
+        cleaned, dropped = without_tests(patch)
+        started = time.monotonic()
+        if hidden.row is not None:
+            score = score_row(hidden.row, cleaned, image=self.spec.image or "", dropped=dropped)
+        else:
+            assert hidden.tests is not None
+            score = score_pytest(self.spec, cleaned, hidden.tests, dropped=dropped)
+        self.container_seconds += time.monotonic() - started
+        said = "passed" if score.resolved else "failed"
+        self._say("score", f"hidden tests {said} ({len(score.passed)} passed, {len(score.failed)} failed)")
+        return score
+
+    # --- what the stages share --------------------------------------------------------------
+
+    @contextmanager
+    def _open(self, stage: Stage) -> Iterator[Sandbox]:
+        """A sandbox with the repository at its base commit and the visible tests in place."""
+        self._say(stage, "opening a sandbox", passing=True)
+        with open_sandbox(self.spec) as box:
+            try:
+                self._put(box, "")
+                if stage == "open":
+                    where = f"{box.kind}, {box.base_commit[:12]}"
+                    self._say(stage, where if box.isolated else f"{where}: it isolates nothing")
+                yield box
+            finally:
+                self.container_seconds += box.seconds
+
+    @contextmanager
+    def _keep_work(self, box: Sandbox) -> Iterator[None]:
+        """Whatever ends the attempt early, the work tree is kept beside the trajectory."""
+        try:
+            yield
+        except BaseException:
+            if self.record.begun:
+                with suppress(FixbugError, OSError):
+                    self.record.unfinished(box.diff())
+            raise
+
+    def _put(self, box: Sandbox, patch: str) -> None:
+        """Bring the work tree to the base commit, the given test files and ``patch``."""
+        wanted = self._without_given_tests(patch)
+        if self._without_given_tests(box.diff()) != wanted:
+            box.reset()
+            if wanted.strip():
+                box.apply(wanted)
+        for path, text in self.task.test_files.items():
+            box.write(path, text.encode())
+
+    def _without_given_tests(self, patch: str) -> str:
+        given = self.task.test_files
+        if not given:
+            return patch
+        return "".join(part.text for part in split(patch) if not any(p in given for p in part.paths))
+
+    def _failing_tests(self, box: Sandbox) -> tuple[str, ...]:
+        """Without a named test: those of the whole suite that fail (plain repositories only)."""
+        if self.task.source is None:
+            return ()
+        self._say("reproduce", "no test was named: running the whole suite for failing ones", passing=True)
+        try:
+            return run_tests(box, [], timeout=self.settings.test_seconds).failed_ids
+        except UsageError:
+            return ()
+
+    def _bench(self, box: Sandbox, run: TestRun) -> Bench:
+        tests = run.failed_ids
+        paths = tuple(dict.fromkeys(test.partition("::")[0] for test in tests))
+        texts = {path: box.read(path) for path in paths}
+        source = texts[paths[0]].decode("utf-8", "replace")
+        probed = probe_test(paths[0], source, tests[0])
+        traced, before = self._trace(box, probed)
+        beside = run_tests(box, paths, timeout=self.settings.test_seconds)
+        neighbours = [case.id for case in beside.cases if case.outcome == "passed" and case.id not in tests]
+        return Bench(tests, probed, before, _outcomes(traced), run.output, tuple(neighbours), texts)
+
+    def _trace(self, box: Sandbox, probed: ProbedTest) -> tuple[TracedTest, Trace]:
+        """The probed test, run back to back. A trace that cannot be had is noted: the outcomes still count."""
+        try:
+            traced = trace_test(
+                box,
+                probed.test,
+                runs=self.settings.runs,
+                replace={probed.path: probed.transparent},
+                timeout=self.settings.test_seconds,
+            )
+            return traced, read_trace(traced.trace)
+        except TracingError as error:
+            self._note(f"no trace: {error.problem}")
+            run = run_tests(box, [probed.test], timeout=self.settings.test_seconds)
+            return TracedTest((run,), "", ()), Trace(())
+
+    def _simulator(self, proposal: Proposal) -> Simulator:
+        if self.settings.world_model == "oracle":
+            return OracleSimulator(lambda probed: self._in_throwaway(probed, proposal.patch))
+        if self.settings.world_model == "chat" and self.model is not None:
+            return ChatSimulator(self.model)
+        return NoSimulator()
+
+    def _in_throwaway(self, probed: ProbedTest, patch: str) -> str:
+        with self._open("simulate") as box:
+            self._put(box, patch)
+            return self._trace(box, probed)[0].trace
+
+    def _second_look(self, predicted: Verdict) -> str:
+        self._say("decide", "predicted to fail: the proposer gets a second look before it is run")
+        return render("second_look.md.j2", reasons="\n".join(f"- {reason}" for reason in predicted.reasons))
+
+    def _feedback(
+        self, number: int, predicted: Verdict, observed: Observation, divergence: Divergence | None
+    ) -> str:
+        feedback = render(
+            "feedback.md.j2",
+            headline=f"Observed: {observed.verdict.value}. {'; '.join(observed.verdict.reasons)}",
+            outcomes=observed.outcomes,
+            broken_neighbours=observed.broken_neighbours,
+            predicted="" if predicted.value == "unknown" else predicted.value,
+            divergence=divergence.text if divergence else "",
+            output=evidence.tail(observed.output),
+            rounds_left=self.settings.max_rounds - number,
+        )
+        self.record.step("feedback", text=feedback)
+        return feedback
+
+    def _close_round(
+        self,
+        number: int,
+        patch: str,
+        predicted: Verdict,
+        observed: Observation,
+        divergence: Divergence | None,
+        second_look: bool,
+    ) -> None:
+        meaning = row(predicted, observed.verdict)
+        self.rounds.append(
+            Round(
+                number=number,
+                patch=patch,
+                predicted=predicted.value,
+                predicted_reasons=predicted.reasons,
+                observed=observed.verdict.value,
+                outcomes=observed.outcomes,
+                broken_neighbours=observed.broken_neighbours,
+                row=meaning,
+                divergence=divergence.text if divergence else None,
+                second_look=second_look,
+            )
+        )
+        self._say("decide", f"round {number}: {meaning}")
+        self.record.step("round", **asdict(self.rounds[-1]))
+
+    def _close(
+        self,
+        bench: Bench | None,
+        expectations: tuple[Expectation, ...],
+        predictions: list[Prediction],
+        observation: Observation | None,
+        patch: str,
+        score: Score | None,
+    ) -> Outcome:
+        outcome = Outcome(
+            instance_id=self.task.instance_id,
+            status=_status(patch, observation, score),
+            ended=self.ended or "rounds",
+            patch=patch,
+            reproduction=Reproduced(
+                bench.tests, True, bench.outcomes, evidence.tail(bench.output), bench.neighbours
+            )
+            if bench
+            else None,
+            intended=tuple(asdict(expectation) for expectation in expectations),
+            dropped_expectations=self.dropped,
+            rounds=tuple(self.rounds),
+            table=evidence.table(
+                bench.probed, bench.before, predictions, observation.trace if observation else None
+            )
+            if bench
+            else (),
+            simulator=predictions[0].label if predictions else "none",
+            runs=self.settings.runs,
+            samples=self.settings.samples,
+            score=asdict(score) if score else None,
+            cost=self._cost(),
+            sandbox={"kind": self.kind, "image": self.spec.image, "network": self.spec.network},
+            paths={"run": str(self.record.run_folder), "attempt": str(self.record.folder)},
+            notes=tuple(self.notes),
+            proposer={"name": self.proposer.name, "summary": self.proposer.summary()},
+        )
+        self.record.begin()
+        self.record.line("trajectory.jsonl", end_line(patch, status=outcome.status, ended=outcome.ended))
+        self.record.close(outcome.to_json())
+        return outcome
+
+    def _cost(self) -> dict[str, Any]:
+        used = self.budget.snapshot()
+        return {
+            "tokens": used["tokens"],
+            "prompt_tokens": used["prompt_tokens"],
+            "completion_tokens": used["completion_tokens"],
+            "usd": "unknown" if used["usd"] is None else used["usd"],
+            "requests": used["requests"],
+            "steps": used["steps"],
+            "seconds": round(used["seconds"], 3),
+            "container_seconds": round(self.container_seconds, 3),
+        }
+
+    def _end(self, error: BudgetExhausted | RecordExhausted) -> None:
+        if isinstance(error, BudgetExhausted):
+            self.ended = f"budget: {error.resource}"
+        else:
+            self.ended = "the record has no further turn"
+        self.record.step("ended", why=error.problem)
+
+    def _note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
+            self.record.step("note", text=text)
+
+    def _say(self, stage: Stage, text: str, *, passing: bool = False) -> None:
+        self.listener(Progress(stage, text, passing))
+        if not passing:
+            self.record.step("stage", stage=stage, text=text)
+
+
+def _status(patch: str, observation: Observation | None, score: Score | None) -> Status:
+    if not patch.strip():
+        return "no_patch"
+    judged = [] if score is None else [score.resolved]
+    if observation is not None and observation.verdict.value != "unknown":
+        judged.append(observation.verdict.value == "holds" and not observation.broken_neighbours)
+    if not judged:
+        return "unverified"
+    return "verified" if all(judged) else "not_fixed"
+
+
+def _outcomes(traced: TracedTest) -> tuple[str, ...]:
+    """One word a run: passed, failed (or error), or timed out."""
+    return tuple(
+        "passed" if run.passed else "timed out" if run.timed_out else "failed" for run in traced.runs
+    )
+
+
+def _message(run: TestRun) -> str:
+    return next((case.message for case in run.cases if case.outcome in ("failed", "error")), "")
+
+
+def _output(traced: TracedTest) -> str:
+    return next((run.output for run in traced.runs if not run.passed), "")
+
+
+def _first_line(text: str) -> str:
+    return text.strip().partition("\n")[0][:200]
+
+
+def _size(patch: str) -> str:
+    lines = patch.splitlines()
+    added = sum(line.startswith("+") and not line.startswith("+++") for line in lines)
+    removed = sum(line.startswith("-") and not line.startswith("---") for line in lines)
+    return f"+{added} −{removed} lines"

@@ -1,0 +1,133 @@
+"""What an attempt ends with: the values that the loop fills in and every report shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+Status = Literal["verified", "unverified", "not_fixed", "no_patch"]
+"""
+- ``verified``: every test that can judge the patch passes: the reproducing test (which failed on the base
+  commit) in every run, its neighbours, and the hidden tests if there are any.
+- ``unverified``: there is a patch, and nothing to judge it by.
+- ``not_fixed``: a test that judges the patch fails.
+- ``no_patch``: nothing was proposed.
+"""
+
+OUTCOME_VERSION = 1
+
+
+@dataclass(frozen=True)
+class ProbeRow:
+    """One question of the test across the ledgers. Values are ``repr`` texts, one per run; "" where there is none."""
+
+    id: str
+    question: str
+    intended: str
+    literal: str | None = None
+    """The one value that is intended, as ``repr``, where there is one."""
+    before: tuple[str, ...] = ()
+    predicted: tuple[tuple[str, ...], ...] = ()
+    """One tuple of runs per sample."""
+    after: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Reproduced:
+    """The failing test on the base commit."""
+
+    tests: tuple[str, ...]
+    failed_on_base: bool
+    outcomes: tuple[str, ...]
+    """One a run, e.g. ``("failed", "failed")``."""
+    output: str
+    neighbours: tuple[str, ...] = ()
+    """Tests of the same files that pass on the base commit."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """One proposal and what was learnt from it."""
+
+    number: int
+    patch: str
+    predicted: str
+    """holds, broken or unknown."""
+    predicted_reasons: tuple[str, ...]
+    observed: str
+    outcomes: tuple[str, ...]
+    broken_neighbours: tuple[str, ...]
+    row: str
+    """The row of the table of verdicts: what prediction and observation mean together."""
+    divergence: str | None
+    second_look: bool = False
+    """A predicted failure sent the proposer back once before this patch was run."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The end of an attempt."""
+
+    instance_id: str
+    status: Status
+    ended: str
+    """Why it stopped: ``done``, ``rounds``, ``budget: tokens``, ``the proposer gave up``, …"""
+    patch: str
+    reproduction: Reproduced | None
+    intended: tuple[Mapping[str, Any], ...]
+    dropped_expectations: int
+    rounds: tuple[Round, ...]
+    table: tuple[ProbeRow, ...]
+    simulator: str
+    runs: int
+    samples: int
+    score: Mapping[str, Any] | None
+    cost: Mapping[str, Any]
+    sandbox: Mapping[str, Any]
+    paths: Mapping[str, str]
+    notes: tuple[str, ...] = ()
+    proposer: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def exit_status(self) -> int:
+        return 0 if self.status == "verified" else 1
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that ``--json`` prints and ``attempt.json`` holds (documented in docs/runs.md)."""
+        last = self.rounds[-1] if self.rounds else None
+        return {
+            "schema": OUTCOME_VERSION,
+            "instance_id": self.instance_id,
+            "status": self.status,
+            "exit_status": self.exit_status,
+            "ended": self.ended,
+            "patch": self.patch,
+            "reproduction": asdict(self.reproduction) if self.reproduction else None,
+            "intended": {
+                "expectations": [dict(item) for item in self.intended],
+                "dropped": self.dropped_expectations,
+            },
+            "predicted": {
+                "simulator": self.simulator,
+                "runs": self.runs,
+                "samples": self.samples,
+                "verdict": last.predicted if last else "unknown",
+                "reasons": list(last.predicted_reasons) if last else [],
+            },
+            "observed": {
+                "verdict": last.observed if last else "unknown",
+                "outcomes": list(last.outcomes) if last else [],
+                "broken_neighbours": list(last.broken_neighbours) if last else [],
+            },
+            "verdict": last.row if last else "unknown",
+            "first_divergence": last.divergence if last else None,
+            "table": [asdict(row) for row in self.table],
+            "rounds": [asdict(item) for item in self.rounds],
+            "score": dict(self.score) if self.score is not None else None,
+            "cost": dict(self.cost),
+            "sandbox": dict(self.sandbox),
+            "proposer": dict(self.proposer),
+            "notes": list(self.notes),
+            "paths": dict(self.paths),
+        }
