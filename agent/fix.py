@@ -1,4 +1,4 @@
-"""``fixbug --issue``: from what was asked to the outcome. Reads the issue, gathers the parts, runs the attempt."""
+"""``fixbug --issue``: from what was asked to the outcome: read the issue, gather the parts, run the attempt."""
 
 from __future__ import annotations
 
@@ -162,8 +162,8 @@ def _live_model(request: Request, budget: Budget, listener: Listener) -> Model |
     if not settings.model:
         raise UsageError(
             "no model is named",
-            cure="give --model NAME (any OpenAI-compatible endpoint, see --base-url), set FIXBUG_MODEL, or use "
-            "--model offline, which searches for a patch without a model",
+            cure="give --model NAME (any OpenAI-compatible endpoint, see --base-url), set FIXBUG_MODEL, or "
+            "use --model offline, which searches for a patch without a model",
         )
     if settings.model == OFFLINE:
         return None

@@ -16,7 +16,6 @@ from agent.errors import (
     BudgetExhausted,
     FixbugError,
     NotReproduced,
-    PatchDoesNotApply,
     RecordExhausted,
     TracingError,
     UsageError,
@@ -178,7 +177,7 @@ class Attempt:
         return bench
 
     def intend(self, box: Sandbox, bench: Bench | None) -> tuple[Expectation, ...]:
-        """What should happen: the test's own assertions, and what the report promises. No patch is in sight."""
+        """What should happen: the test's own assertions, and what the report promises. No patch in sight."""
         if bench is None:
             return ()
         expectations = list(from_probes(bench.probed))
@@ -324,7 +323,7 @@ class Attempt:
         return None
 
     def decide(self, observation: Observation) -> bool:
-        """Whether to stop here: the patch holds, there is nothing to judge it by, or nothing is left to spend."""
+        """Whether to stop here: the patch holds, there is nothing to judge it by, or no budget is left."""
         if observation.verdict.value == "unknown" and not observation.outcomes:
             self.ended = self.ended or "done: there is no visible test to judge the patch by"
         elif observation.verdict.value == "holds" and not observation.broken_neighbours:
@@ -414,7 +413,7 @@ class Attempt:
         return Bench(tests, probed, before, _outcomes(traced), run.output, tuple(neighbours), texts)
 
     def _trace(self, box: Sandbox, probed: ProbedTest) -> tuple[TracedTest, Trace]:
-        """The probed test, run back to back. A trace that cannot be had is noted: the outcomes still count."""
+        """The probed test, run back to back. Without a trace (noted) the outcomes still count."""
         try:
             traced = trace_test(
                 box,
@@ -595,4 +594,4 @@ def _size(patch: str) -> str:
     lines = patch.splitlines()
     added = sum(line.startswith("+") and not line.startswith("+++") for line in lines)
     removed = sum(line.startswith("-") and not line.startswith("---") for line in lines)
-    return f"+{added} −{removed} lines"
+    return f"+{added} -{removed} lines"

@@ -20,7 +20,7 @@ OUTCOME_VERSION = 1
 
 @dataclass(frozen=True)
 class ProbeRow:
-    """One question of the test across the ledgers. Values are ``repr`` texts, one per run; "" where there is none."""
+    """One question of the test across the ledgers: ``repr`` texts, one per run ("" where there is none)."""
 
     id: str
     question: str

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
 from agent.cli import options as o
+from agent.errors import UsageError
 
 app = typer.Typer(
     name="fixbug",
@@ -17,6 +18,10 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _usage(problem: str) -> UsageError:
+    return UsageError(problem, cure="fixbug --help shows what there is")
 
 
 def _version(value: bool) -> None:
@@ -48,7 +53,7 @@ def fix(
     network: o.Network = False,
     run_dir: o.RunDir = Path("runs"),
     resume: Annotated[
-        Optional[Path],
+        Path | None,
         typer.Option(
             metavar="RUN", help="Go on with an interrupted run: its folder.", rich_help_panel="Where it runs"
         ),
@@ -79,7 +84,7 @@ def fix(
     """
     if context.invoked_subcommand is not None:
         if issue is not None or resume is not None:
-            raise typer.BadParameter(
+            raise _usage(
                 f"--issue and --resume go after the command: fixbug {context.invoked_subcommand} … --issue X"
             )
         return
@@ -89,7 +94,7 @@ def fix(
     if resume is not None:
         attempt(resume_request(resume), json=json, resume=resume)
     if issue is None:
-        raise typer.BadParameter("--issue is missing: a GitHub issue URL, a file, - or DATASET#INSTANCE_ID")
+        raise _usage("--issue is missing: a GitHub issue URL, a file, - or DATASET#INSTANCE_ID")
     request = Request(
         issue=issue,
         repo=repo,
@@ -135,8 +140,8 @@ def replay(
     session: Annotated[
         Path,
         typer.Argument(
-            help="A recorded run: fixbug's trajectory.jsonl (or the attempt's folder), mini-swe-agent's .traj.json, or a "
-            ".jsonl(.gz) of rows with instance_id and messages."
+            help="A recorded run: fixbug's trajectory.jsonl (or the attempt's folder), mini-swe-agent's "
+            ".traj.json, or a .jsonl(.gz) of rows with instance_id and messages."
         ),
     ],
     issue: o.IssueText = None,
@@ -167,9 +172,7 @@ def replay(
     from agent.fix import Request
 
     if issue is None:
-        raise typer.BadParameter(
-            "--issue is missing: what the session was about, such as verified#INSTANCE_ID"
-        )
+        raise _usage("--issue is missing: what the session was about, such as verified#INSTANCE_ID")
     request = Request(
         issue=issue,
         session=str(session),

@@ -16,7 +16,7 @@ MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "missing": ("✗", 
 
 
 def doctor(*, model: str | None, base_url: str | None, run_dir: Path, json: bool) -> None:
-    """One line a check. Exit status 3 when something is missing, though not all of it is needed for everything."""
+    """One line a check. Exit status 3 when something is missing (not every task needs all of it)."""
     console = Console()
     checks = []
     for check in examine(model, base_url, run_dir):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
 
-class WorldModelName(str, Enum):
+class WorldModelName(StrEnum):
     """Who simulates."""
 
     chat = "chat"
@@ -17,7 +17,7 @@ class WorldModelName(str, Enum):
     none = "none"
 
 
-class SandboxName(str, Enum):
+class SandboxName(StrEnum):
     """Where code runs."""
 
     auto = "auto"
@@ -25,7 +25,7 @@ class SandboxName(str, Enum):
     local = "local"
 
 
-class ProtocolName(str, Enum):
+class ProtocolName(StrEnum):
     """How a model says what to do."""
 
     tools = "tools"
@@ -35,36 +35,36 @@ class ProtocolName(str, Enum):
 _WHAT, _HOW, _WHERE, _BOUNDS = "What to fix", "Who fixes it", "Where it runs", "Bounds"
 
 IssueText = Annotated[
-    Optional[str],
+    str | None,
     typer.Option(
         "--issue",
         metavar="X",
-        help="A GitHub issue URL, a Markdown file, - for standard input, or DATASET#INSTANCE_ID for a SWE-bench row "
-        "(DATASET: verified, a hub name, or a local .json, .jsonl, .jsonl.gz or .parquet file).",
+        help="A GitHub issue URL, a Markdown file, - for standard input, or DATASET#INSTANCE_ID for a "
+        "SWE-bench row (DATASET: verified, a hub name, or a local .json, .jsonl, .jsonl.gz or .parquet file).",
         rich_help_panel=_WHAT,
     ),
 ]
 Repo = Annotated[
-    Optional[str],
+    str | None,
     typer.Option(
         metavar="PATH|URL", help="The repository. For a GitHub issue: its own.", rich_help_panel=_WHAT
     ),
 ]
 Ref = Annotated[
-    Optional[str],
+    str | None,
     typer.Option(help="Commit, tag or branch to fix. Default: what is checked out.", rich_help_panel=_WHAT),
 ]
 Test = Annotated[
-    Optional[list[str]],
+    list[str] | None,
     typer.Option(
         metavar="ID|FILE",
-        help="A test that shows the bug: a pytest id, a file in the repository, or a file elsewhere that is put into it. "
-        "May be given more than once.",
+        help="A test that shows the bug: a pytest id, a file in the repository, or a file elsewhere that is "
+        "put into it. May be given more than once.",
         rich_help_panel=_WHAT,
     ),
 ]
 HiddenTests = Annotated[
-    Optional[Path],
+    Path | None,
     typer.Option(
         metavar="PATH",
         help="Tests that score the patch. No prompt and no agent sees them.",
@@ -72,31 +72,33 @@ HiddenTests = Annotated[
     ),
 ]
 ModelName = Annotated[
-    Optional[str],
+    str | None,
     typer.Option(
         "--model",
         metavar="NAME",
-        help="A model at the endpoint, or offline: search for a patch without a model. (environment: FIXBUG_MODEL)",
+        help="A model at the endpoint, or offline: search for a patch without a model. "
+        "(environment: FIXBUG_MODEL)",
         rich_help_panel=_HOW,
     ),
 ]
 BaseUrl = Annotated[
-    Optional[str],
+    str | None,
     typer.Option(
         metavar="URL",
-        help="An OpenAI-compatible endpoint. The key comes from OPENAI_API_KEY. (environment: OPENAI_BASE_URL)",
+        help="An OpenAI-compatible endpoint. The key comes from OPENAI_API_KEY. "
+        "(environment: OPENAI_BASE_URL)",
         rich_help_panel=_HOW,
     ),
 ]
 Protocol = Annotated[
-    Optional[ProtocolName],
+    ProtocolName | None,
     typer.Option(
         help="How the model acts: tool calls, or one fenced bash block a turn. (default: tools)",
         rich_help_panel=_HOW,
     ),
 ]
 WorldModel = Annotated[
-    Optional[WorldModelName],
+    WorldModelName | None,
     typer.Option(
         help="Who predicts: the model (chat), a throwaway sandbox that executes (oracle), or nobody. "
         "(default: chat with a model, oracle with offline)",
@@ -116,22 +118,24 @@ MaxRounds = Annotated[
 Sandbox = Annotated[
     SandboxName,
     typer.Option(
-        help="Docker isolates; local is a temporary copy that isolates nothing. auto: Docker where an engine answers.",
+        help="Docker isolates; local is a temporary copy that isolates nothing. "
+        "auto: Docker where an engine answers.",
         rich_help_panel=_WHERE,
     ),
 ]
 Image = Annotated[
-    Optional[str],
+    str | None,
     typer.Option(
         help="Docker image to work in. Default: the row's own, or one made for the repository.",
         rich_help_panel=_WHERE,
     ),
 ]
 Python = Annotated[
-    Optional[str],
+    str | None,
     typer.Option(
         metavar="PATH",
-        help="Interpreter of the local sandbox. Default: the repository's .venv, else the one that runs fixbug.",
+        help="Interpreter of the local sandbox. Default: the repository's .venv, else the one that "
+        "runs fixbug.",
         rich_help_panel=_WHERE,
     ),
 ]
@@ -143,17 +147,17 @@ Network = Annotated[
 ]
 RunDir = Annotated[Path, typer.Option(metavar="DIR", help="Where run folders go.", rich_help_panel=_WHERE)]
 BudgetUsd = Annotated[
-    Optional[float], typer.Option(min=0, help="US dollars for the attempt.", rich_help_panel=_BOUNDS)
+    float | None, typer.Option(min=0, help="US dollars for the attempt.", rich_help_panel=_BOUNDS)
 ]
 BudgetTokens = Annotated[
-    Optional[int], typer.Option(min=1, help="Tokens for the attempt.", rich_help_panel=_BOUNDS)
+    int | None, typer.Option(min=1, help="Tokens for the attempt.", rich_help_panel=_BOUNDS)
 ]
 BudgetSteps = Annotated[
-    Optional[int],
+    int | None,
     typer.Option(min=1, help="Model turns for the attempt. (default: 100)", rich_help_panel=_BOUNDS),
 ]
 BudgetSeconds = Annotated[
-    Optional[float],
+    float | None,
     typer.Option(min=1, help="Seconds for the attempt. (default: 3600)", rich_help_panel=_BOUNDS),
 ]
 Seed = Annotated[int, typer.Option(help="Seed of the offline search.", rich_help_panel=_HOW)]
