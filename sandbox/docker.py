@@ -252,7 +252,7 @@ class DockerSandbox:
             self._container = api.create_container_from_config(config, f"fixbug-{secrets.token_hex(6)}")["Id"]
             streams = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
             sock = api.attach_socket(self._container, params=streams)
-            self._shell = Shell(getattr(sock, "_sock", sock))
+            self._shell = Shell(sock)
             api.start(self._container)
         except ImageNotFound as error:
             raise ImageError(

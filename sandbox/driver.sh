@@ -29,6 +29,8 @@ done
 
 word() { LC_ALL=C IFS= read -r -d '' "$1"; }
 
+report() { [[ ${1% *} == "$token" ]] && status=${1##* }; }
+
 exec 9<> <(:)
 forwarder=
 printf '\0=%s\t%s\t%s\t%s\n' "$UID" "${GROUPS[0]}" "${BASH_VERSINFO[0]}.${BASH_VERSINFO[1]}" "$missing"
@@ -70,23 +72,26 @@ while word token && word left && word directory && word input && word count; do
     runner=$!
 
     how=
+    held=
     status=137
     while [[ -z $how ]]; do
         slice=$((left < 500 ? left : 500))
         printf -v seconds '0.%03d' "$slice"
-        if read -r -t "$seconds" -u 9 whose code; then
-            [[ $whose == "$token" ]] && status=$code how=done
-        elif (((left -= slice) <= 0)); then
+        # A time-out may come in the middle of a line; what was read of it is kept.
+        if IFS= read -r -t "$seconds" -u 9 part; then
+            report "$held$part" && how=done
+            held=
+        elif held+=$part && (((left -= slice) <= 0)); then
             how=late
         elif ! kill -0 "$runner"; then
-            read -r -t 0.05 -u 9 whose code && [[ $whose == "$token" ]] && status=$code
+            IFS= read -r -t 0.05 -u 9 part && report "$held$part"
             how=lost
         fi
     done
 
     if [[ $how == late ]]; then
         kill -TERM -1 # every process inside but this one; a second to clean up, then the hard way
-        read -r -t 1 -u 9 whose code
+        IFS= read -r -t 1 -u 9 part
         exec 7<"/proc/$forwarder/fd/0"
         kill -KILL -1
         wait

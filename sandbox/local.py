@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
+from typing import IO
 
 from sandbox import ExecResult, SandboxSpec
 from sandbox.copying import repository_copy
@@ -88,6 +89,7 @@ class LocalSandbox:
         self._closed_after: float | None = None
         self._lock = threading.RLock()
         self._groups: set[int] = set()
+        self._readers: list[threading.Thread] = []
         self._token = secrets.token_hex(12)
         sweep()
         self._place = Path(tempfile.mkdtemp(prefix=_PREFIX)).resolve()
@@ -164,6 +166,8 @@ class LocalSandbox:
             return
         self._closed_after = time.monotonic() - self._opened
         end_all(self._token, str(self._place), self._groups)
+        for reader in self._readers:
+            reader.join(1)
         _remove(self._place)
 
     def __enter__(self) -> LocalSandbox:
@@ -304,7 +308,9 @@ class LocalSandbox:
             open_ = _drain(pipe, output, 1 << 20)
         if open_:
             os.set_blocking(pipe, True)
-            threading.Thread(target=_discard, args=(process.stdout,), daemon=True).start()
+            reader = threading.Thread(target=_discard, args=(process.stdout,), daemon=True)
+            reader.start()
+            self._readers.append(reader)
         else:
             process.stdout.close()
         return timed_out
@@ -343,9 +349,9 @@ def _drain(pipe: int, output: Output, most: int) -> bool:
     return True
 
 
-def _discard(pipe: object) -> None:
-    with contextlib.suppress(OSError, ValueError):
-        while pipe.read(1 << 16):  # type: ignore[attr-defined]
+def _discard(pipe: IO[bytes]) -> None:
+    with pipe:
+        while pipe.read(1 << 16):
             pass
 
 

@@ -5,7 +5,7 @@ export HOME=$S GIT_DIR=$W/.git GIT_WORK_TREE=$W
 unset GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES GIT_COMMON_DIR
 export GIT_AUTHOR_NAME=fixbug GIT_AUTHOR_EMAIL=fixbug@localhost
 export GIT_COMMITTER_NAME=fixbug GIT_COMMITTER_EMAIL=fixbug@localhost
-git() { command git -c core.hooksPath=/dev/null -c core.fsmonitor=false -c gc.auto=0 "$@"; }
+git() { command git -c core.hooksPath=/dev/null -c core.fsmonitor=false -c gc.auto=0 -c core.logAllRefUpdates=false "$@"; }
 fail() { echo "$*" && exit 1; }
 cd "$W"
 
@@ -94,6 +94,7 @@ strangers() {
 }
 found=$(strangers)
 if [[ -n $found || -e .git/objects/info/alternates ]]; then
+    rm -rf .git/logs # what a reflog names is not pruned
     git repack -adq
     rm -f .git/objects/info/alternates
     git prune --expire=now

@@ -33,10 +33,11 @@ class Hello:
 
 
 class Shell:
-    """One driver. ``sock`` is Docker's attached stream: frames of an 8-byte header and a payload."""
+    """One driver. ``stream`` is what docker's ``attach_socket`` gives: frames of an 8-byte header and a payload."""
 
-    def __init__(self, sock: Any) -> None:
-        self._sock = sock
+    def __init__(self, stream: Any) -> None:
+        self._stream_object = stream
+        self._sock = getattr(stream, "_sock", stream)
         self._buffer = bytearray()
         self._ahead = b""
         self._left = 0
@@ -146,4 +147,9 @@ class Shell:
         return data
 
     def close(self) -> None:
+        # The library hangs the HTTP response on the stream: it holds the same connection.
+        response = getattr(self._stream_object, "_response", None)
+        if response is not None:
+            response.close()
+        self._stream_object.close()
         self._sock.close()

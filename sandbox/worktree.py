@@ -55,9 +55,23 @@ stage() {
 _DIFF = (
     _PRELUDE
     + r"""
-stage || { cat "$S/said"; exit 1; }
-git diff --cached --binary --no-color --no-ext-diff --no-textconv --no-renames --ignore-submodules=all \
-    --src-prefix=a/ --dst-prefix=b/ "$TREE" 2>"$S/said" || { cat "$S/said"; exit 1; }
+show() {
+    git diff --cached --binary --no-color --no-ext-diff --no-textconv --no-renames --ignore-submodules=all \
+        --src-prefix=a/ --dst-prefix=b/ "$TREE" "$@"
+}
+if [[ ${BINARY-} ]]; then
+    # Files whose lines are not UTF-8 go into the patch as bytes, so that the patch is text.
+    while IFS= read -r -d '' name; do
+        show -- ":(literal)$name" | iconv -f UTF-8 -t UTF-8 >/dev/null 2>&1 && continue
+        escaped=${name//\\/\\\\}
+        escaped=${escaped//\"/\\\"}
+        printf '"/%s" -diff\n' "${escaped//[^ -~]/?}"
+    done < <(show --name-only -z) >"$S/git/info/attributes"
+else
+    stage || { cat "$S/said"; exit 1; }
+fi
+show 2>"$S/said" || { cat "$S/said"; exit 1; }
+rm -f "$S/git/info/attributes"
 """
 )
 
@@ -112,8 +126,11 @@ class Worktree:
         self._env["TREE"] = self._tree
 
     def diff(self) -> str:
-        """See ``Sandbox.diff``. Text that is not UTF-8 keeps its bytes as surrogates."""
-        return self._git(_DIFF, limit=MAX_PATCH).decode("utf-8", "surrogateescape")
+        """See ``Sandbox.diff``. A file whose lines are not UTF-8 is in it as a binary patch."""
+        try:
+            return self._git(_DIFF, limit=MAX_PATCH).decode()
+        except UnicodeDecodeError:
+            return self._git(_DIFF, limit=MAX_PATCH, BINARY="1").decode()
 
     def apply(self, patch: str) -> None:
         """See ``Sandbox.apply``. A patch of nothing but white space changes nothing."""

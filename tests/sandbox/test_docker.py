@@ -1,0 +1,256 @@
+"""What only the Docker kind promises: nothing left behind, limits, and clear words when it cannot be had."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sandbox import Limits, SandboxSpec
+from sandbox.docker import DockerSandbox, engine_answers, sweep
+from sandbox.errors import EngineError, ImageError, SandboxDied, UsageError
+from sandbox.owner import this_process
+from tests.sandbox.repositories import small
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+pytestmark = pytest.mark.docker
+LIMITS = Limits(memory_mb=512, cpus=1, processes=64, file_mb=16, output_bytes=10_000, command_seconds=30)
+
+
+@pytest.fixture
+def spec(docker_image: str, tmp_path: Path) -> SandboxSpec:
+    source = tmp_path / "source"
+    return SandboxSpec(
+        "docker", docker_image, source, base_commit=small(source), limits=LIMITS, labels={"test": "yes"}
+    )
+
+
+@pytest.fixture
+def box(spec: SandboxSpec) -> Iterator[DockerSandbox]:
+    with DockerSandbox(spec) as opened:
+        yield opened
+
+
+def gone(client: DockerClient, container: str) -> bool:
+    return container not in [found["Id"] for found in client.api.containers(all=True)]
+
+
+def until(true: Callable[[], bool]) -> bool:
+    """Wait for something that the engine does by itself, at most half a minute."""
+    for _ in range(300):
+        if true():
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def test_limits_and_labels(box: DockerSandbox, docker_client: DockerClient) -> None:
+    """A container with more rights, memory or processes than the spec allows, or that no sweep would find."""
+    found = docker_client.api.inspect_container(box.container_id)
+    host = found["HostConfig"]
+    assert host["Memory"] == host["MemorySwap"] == 512 << 20
+    assert (host["NanoCpus"], host["PidsLimit"], host["NetworkMode"]) == (10**9, 64, "none")
+    assert (host["Privileged"], host["CapDrop"], host["SecurityOpt"]) == (
+        False,
+        ["ALL"],
+        ["no-new-privileges"],
+    )
+    assert not host["Binds"]
+    assert host["LogConfig"]["Type"] == "none"
+    labels = found["Config"]["Labels"]
+    assert (labels["fixbug"], labels["test"], labels["fixbug.pid"]) == ("1", "yes", str(os.getpid()))
+
+
+def test_no_network_but_loopback(box: DockerSandbox) -> None:
+    """A container with a way out."""
+    assert box.run("ls /sys/class/net").output.split() == ["lo"]
+    assert box.run("tail -n +2 /proc/net/route").output == ""
+    code = (
+        "import socket; s = socket.create_server(('127.0.0.1', 0)); socket.create_connection(s.getsockname())"
+    )
+    assert box.run(f'python3 -c "{code}"').ok
+
+
+def test_memory_and_file_size_are_bounded(box: DockerSandbox) -> None:
+    """A command that takes the host's memory or disk; or one that takes the sandbox down with it."""
+    assert not box.run("python3 -c 'x = bytearray(900 << 20)'").ok
+    assert not box.run("head -c 20000000 /dev/zero > big").ok
+    assert box.run("echo on").output == "on\n"
+
+
+def test_a_fork_bomb_is_contained(box: DockerSandbox) -> None:
+    """Processes without end, within a step and left behind by one."""
+    assert box.run("bomb() { bomb | bomb & wait; }; bomb", timeout=2).timed_out
+    assert box.run("echo on").output == "on\n"
+    box.run("bomb() { bomb | bomb & }; (bomb &) >/dev/null 2>&1", timeout=5)
+    assert box.run("echo still; ls /proc | grep -c '^[0-9]'").output.split()[0] == "still"
+
+
+def test_the_shell_cannot_be_killed_from_inside(box: DockerSandbox) -> None:
+    """``pkill bash`` or ``kill -9 -1`` by a careless agent that ends the whole sandbox."""
+    assert box.run("kill -KILL -1; echo never", timeout=20).exit_code == 137
+    assert box.run("kill -KILL 1; pkill -KILL bash; echo x", timeout=20).exit_code == 137
+    assert box.run("echo on").output == "on\n"
+
+
+def test_close_removes_the_container(spec: SandboxSpec, docker_client: DockerClient) -> None:
+    """A container that stays, after a clean end or after an exception."""
+    with pytest.raises(ZeroDivisionError), DockerSandbox(spec) as box:
+        raise ZeroDivisionError
+    assert gone(docker_client, box.container_id)
+
+
+def test_a_container_that_dies_is_said_at_once(spec: SandboxSpec, docker_client: DockerClient) -> None:
+    """A killed container reported as a failed command, or waited for until the time limit."""
+    with DockerSandbox(spec) as box:
+        killer = subprocess.Popen(
+            [sys.executable, "-c", "import docker,sys,time; time.sleep(1); docker.from_env().api.kill(sys.argv[1])",
+             box.container_id]
+        )  # fmt: skip
+        with pytest.raises(SandboxDied):
+            box.run("sleep 600", timeout=600)
+        killer.wait()
+        with pytest.raises(SandboxDied):
+            box.run("true")
+
+
+CRASH = """
+import json, os, sys, time
+from pathlib import Path
+from sandbox import SandboxSpec, open_sandbox
+box = open_sandbox(SandboxSpec("docker", sys.argv[1], Path(sys.argv[2])))
+print(box.container_id, flush=True)
+box.run("sleep 600", timeout=600)
+"""
+
+
+def test_a_crash_leaves_nothing(spec: SandboxSpec, docker_client: DockerClient) -> None:
+    """A process killed in the middle of a step whose container runs on; a sweep that takes a live one's."""
+    with DockerSandbox(spec) as live:
+        arguments = [sys.executable, "-c", CRASH, str(spec.image), str(spec.source)]
+        crashed = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
+        assert crashed.stdout is not None
+        container = crashed.stdout.readline().strip()
+        crashed.stdout.close()
+        assert sweep(docker_client) == 0
+        assert not gone(docker_client, container)
+        crashed.send_signal(signal.SIGKILL)
+        crashed.wait()
+        assert sweep(docker_client) <= 1
+        assert until(lambda: gone(docker_client, container))
+        assert live.run("echo alive").output == "alive\n"
+
+
+def test_an_idle_crash_needs_no_sweep(spec: SandboxSpec, docker_client: DockerClient) -> None:
+    """A container that stays until fixbug happens to be started again."""
+    code = CRASH.replace('box.run("sleep 600", timeout=600)', "time.sleep(600)")
+    arguments = [sys.executable, "-c", code, str(spec.image), str(spec.source)]
+    crashed = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
+    assert crashed.stdout is not None
+    container = crashed.stdout.readline().strip()
+    crashed.stdout.close()
+    crashed.kill()
+    crashed.wait()
+    assert until(lambda: gone(docker_client, container))
+
+
+def test_sweep_goes_by_process_not_by_number(docker_image: str, docker_client: DockerClient) -> None:
+    """A number used again by another process that protects a leftover for ever."""
+    labels = {**this_process().labels(), "fixbug": "1"}
+    stale = {**labels, "fixbug.started": "1"}
+    made = [docker_client.containers.create(docker_image, ["true"], labels=one) for one in (labels, stale)]
+    try:
+        sweep(docker_client)
+        assert not gone(docker_client, made[0].id or "")
+        assert gone(docker_client, made[1].id or "")
+    finally:
+        made[0].remove(force=True)
+
+
+def test_environment_of_an_image_is_active(
+    docker_image: str, docker_client: DockerClient, tmp_path: Path
+) -> None:
+    """A SWE-bench image whose commands run outside its ``testbed`` environment."""
+    container = docker_client.containers.create(docker_image, ["sleep", "60"], network_mode="none")
+    try:
+        container.start()
+        shim = 'conda() { [ "$1 $2" = "activate testbed" ] && export CONDA_DEFAULT_ENV=testbed PATH="/env/bin:$PATH"; }'
+        make = (
+            f"mkdir -p /opt/miniconda3/bin && echo '{shim}' > /opt/miniconda3/bin/activate && mkdir /testbed"
+            " && cd /testbed && git init -q -b main && echo x > x && git add x && git -c user.name=a"
+            " -c user.email=a@example.org commit -qm base && echo installed > x"
+            " && git -c user.name=SWE-bench -c user.email=setup@swebench.config commit -qam SWE-bench"
+        )
+        assert container.exec_run(["bash", "-c", make]).exit_code == 0
+        base = container.exec_run(["git", "-C", "/testbed", "rev-parse", "HEAD~1"]).output.decode().strip()
+        image = container.commit(repository="fixbug-test-shim")
+    finally:
+        container.remove(force=True)
+    try:
+        with DockerSandbox(SandboxSpec("docker", image.id, base_commit=base, limits=LIMITS)) as box:
+            assert box.run("echo $CONDA_DEFAULT_ENV; echo $PATH").output.startswith("testbed\n/env/bin:")
+            assert box.base_commit == base
+            assert box.diff() == ""
+            assert box.run("git status --short; cat x").output == "installed\n"
+    finally:
+        docker_client.images.remove(str(image.id), force=True)
+
+
+def test_images_that_cannot_be_used(spec: SandboxSpec, tmp_path: Path) -> None:
+    """A traceback, or an engine's riddle, where the reader needs the cure."""
+    with pytest.raises(ImageError, match=r"not on this machine(.|\n)*--image"):
+        DockerSandbox(SandboxSpec("docker", "fixbug-no-such-image:none", spec.source))
+    with pytest.raises(ImageError, match="no image"):
+        DockerSandbox(SandboxSpec("docker", None, spec.source))
+    with pytest.raises(UsageError, match="absolute"):
+        DockerSandbox(SandboxSpec("docker", spec.image, spec.source, workdir="relative"))
+
+
+def test_images_that_lack_something(spec: SandboxSpec, docker_client: DockerClient) -> None:
+    """An image without bash or git found out much later, or in other words."""
+    import io
+    import tarfile
+
+    empty = io.BytesIO()
+    with tarfile.open(fileobj=empty, mode="w") as tar:
+        tar.addfile(tarfile.TarInfo("nothing"))
+    name = json.loads(docker_client.api.import_image(src=empty.getvalue(), repository="fixbug-test-empty"))[
+        "status"
+    ]
+    try:
+        with pytest.raises(ImageError, match="bash"):
+            DockerSandbox(SandboxSpec("docker", name, spec.source))
+    finally:
+        docker_client.images.remove(name, force=True)
+    container = docker_client.containers.create(str(spec.image), ["rm", "/usr/bin/git"])
+    try:
+        container.start()
+        container.wait()
+        image = container.commit(repository="fixbug-test-gitless")
+    finally:
+        container.remove(force=True)
+    try:
+        with pytest.raises(ImageError, match="lacks git"):
+            DockerSandbox(SandboxSpec("docker", image.id, spec.source))
+    finally:
+        docker_client.images.remove(str(image.id), force=True)
+
+
+def test_no_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No engine reported as anything else than that, with the way out."""
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+    assert not engine_answers()
+    from sandbox.docker import connect
+
+    with pytest.raises(EngineError, match="--sandbox local"):
+        connect()
