@@ -86,8 +86,7 @@ def check_row(row: Mapping[str, Any]) -> Row:
     if lacking and set(_NEW) & set(lacking) == set(_NEW):
         raise IntakeError(
             f"{name} is in the format of swebench 4 and older: it lacks {', '.join(lacking)}",
-            cure="give a dataset that was published for swebench 5 (the hub's SWE-bench/SWE-bench_Verified is), "
-            "or add these columns",
+            cure="give a dataset in the format of swebench 5, or add these columns",
         )
     if lacking:
         raise IntakeError(
@@ -116,7 +115,7 @@ def _test_list(row: Mapping[str, Any], column: str) -> list[str]:
             value = None
     if not isinstance(value, list) or not all(isinstance(test, str) for test in value):
         raise IntakeError(
-            f"{row['instance_id']}: expected a list of test ids (or its JSON) in {column}, got {row[column]!r:.80}",
+            f"{row['instance_id']}, {column}: expected test ids (a list or its JSON), got {row[column]!r:.60}",
             cure="mend the row",
         )
     return value

@@ -126,7 +126,7 @@ def fetch_issue(ref: IssueRef, on_progress: Callable[[str], None] = lambda text:
 
 
 def clone_token(ref: IssueRef) -> Token | None:
-    """The token for cloning the repository of an issue; None without one, or for a host it is not meant for."""
+    """The token for cloning the repository of an issue; None where it is not meant for the host."""
     token = _token()
     meant = {"github.com", os.environ.get("GH_HOST", "").lower()}
     meant.add(urlsplit(os.environ.get("GITHUB_SERVER_URL", "")).netloc.lower())

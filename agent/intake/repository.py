@@ -157,8 +157,8 @@ def _from_url(
                 raise remote_failure(url, failure) from None
     # A short id or `v1^`: only a complete clone knows. (So does a server that gives no single commits.)
     try:
-        git("fetch", "--quiet", "--", url, "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*", cwd=staging,
-            token=used)  # fmt: skip
+        git("fetch", "--quiet", "--", url, "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*",
+            cwd=staging, token=used)  # fmt: skip
     except GitFailed as failure:
         raise remote_failure(url, failure) from None
     return _Commit(_resolved(staging, ref or "HEAD", sorted(refs)))
@@ -377,8 +377,8 @@ def _staged_gitlinks(staging: Path, index: dict[str, str]) -> list[str]:
 def _check_out(staging: Path, commit: str, target: Path) -> None:
     """A new repository at ``target`` that holds ``commit``, its tree and nothing else."""
     git("init", "--quiet", "--template=", f"--initial-branch={BRANCH}", target)
-    git("fetch", "--quiet", "--depth=1", "--no-tags", "--upload-pack", _UPLOAD_PACK, "--", staging.resolve(), commit,
-        cwd=target)  # fmt: skip
+    git("fetch", "--quiet", "--depth=1", "--no-tags", "--upload-pack", _UPLOAD_PACK, "--", staging.resolve(),
+        commit, cwd=target)  # fmt: skip
     plain = ("core.autocrlf=false", "core.logAllRefUpdates=false")
     git("update-ref", f"refs/heads/{BRANCH}", commit, cwd=target, config=plain)
     git("reset", "--quiet", "--hard", commit, cwd=target, config=plain)

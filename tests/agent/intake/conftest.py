@@ -27,7 +27,14 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture
 def git() -> Git:
     def run(where: Path, *arguments: str) -> str:
-        who = ["-c", "user.name=A Tester", "-c", "user.email=tester@example.invalid", "-c", "protocol.file.allow=always"]
+        who = [
+            "-c",
+            "user.name=A Tester",
+            "-c",
+            "user.email=tester@example.invalid",
+            "-c",
+            "protocol.file.allow=always",
+        ]
         done = subprocess.run(
             ["git", *who, *arguments], cwd=where, capture_output=True, text=True, check=True
         )
@@ -65,10 +72,10 @@ class Server:
         server = self
 
         class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:  # noqa: N802
+            def do_GET(self) -> None:
                 self._answer()
 
-            def do_POST(self) -> None:  # noqa: N802
+            def do_POST(self) -> None:
                 self._answer()
 
             def _answer(self) -> None:

@@ -22,15 +22,20 @@ def test_a_copy_knows_one_commit_by_its_real_id(repository: Path, tmp_path: Path
     assert source.base_commit == base == git(source.path, "rev-parse", "HEAD")
     assert git(source.path, "rev-list", "--all") == base
     assert git(source.path, "for-each-ref", "--format=%(refname)") == "refs/heads/fixbug"
-    assert git(source.path, "remote") == "" and git(source.path, "status", "--porcelain") == ""
+    assert git(source.path, "remote") == ""
+    assert git(source.path, "status", "--porcelain") == ""
     assert (source.path / "price.py").read_text() == "PRICE = 1\n"
     objects = git(source.path, "cat-file", "--batch-all-objects", "--batch-check")
     assert git(repository, "rev-parse", "HEAD") not in objects
-    assert not [path for path in (source.path / ".git").iterdir() if path.name in ("FETCH_HEAD", "ORIG_HEAD", "logs")]
+    assert not [
+        path for path in (source.path / ".git").iterdir() if path.name in ("FETCH_HEAD", "ORIG_HEAD", "logs")
+    ]
     assert [path.name for path in (tmp_path / "w").iterdir()] == ["copy"]
 
 
-def test_uncommitted_and_untracked_files_are_part_of_the_base(repository: Path, tmp_path: Path, git: Git) -> None:
+def test_uncommitted_and_untracked_files_are_part_of_the_base(
+    repository: Path, tmp_path: Path, git: Git
+) -> None:
     """Would catch work on something else than what the user sees, and a base that changes from run to run."""
     (repository / "price.py").write_text("PRICE = 3\n")
     (repository / "new.py").write_text("new = 1\n")
@@ -41,7 +46,8 @@ def test_uncommitted_and_untracked_files_are_part_of_the_base(repository: Path, 
     second = prepare(str(repository), workspace=tmp_path, name="b")
     assert first.base_commit == second.base_commit != git(repository, "rev-parse", "HEAD")
     assert (first.path / "price.py").read_text() == "PRICE = 3\n"
-    assert (first.path / "new.py").exists() and not (first.path / "noise.log").exists()
+    assert (first.path / "new.py").exists()
+    assert not (first.path / "noise.log").exists()
     assert git(first.path, "rev-list", "--all") == first.base_commit
     assert any("2 uncommitted" in note for note in notes)
     assert git(repository, "status", "--porcelain") == before
@@ -49,7 +55,9 @@ def test_uncommitted_and_untracked_files_are_part_of_the_base(repository: Path, 
 
 def test_a_clean_work_tree_keeps_the_commit(repository: Path, tmp_path: Path, git: Git) -> None:
     """Would catch a base commit that is not the one the user has."""
-    assert prepare(str(repository), workspace=tmp_path, name="a").base_commit == git(repository, "rev-parse", "HEAD")
+    assert prepare(str(repository), workspace=tmp_path, name="a").base_commit == git(
+        repository, "rev-parse", "HEAD"
+    )
 
 
 def test_a_plain_directory_gets_a_commit_that_depends_on_its_content_alone(tmp_path: Path, git: Git) -> None:
@@ -127,7 +135,9 @@ def test_a_url_is_cloned_at_a_tag_a_short_id_and_the_default_branch(
     """Would catch a ref that only works for local paths."""
     url = repository.as_uri()
     old, new = git(repository, "rev-parse", "v1.0^{commit}"), git(repository, "rev-parse", "main")
-    for number, (ref, commit) in enumerate([("v1.0", old), (old[:9], old), (old, old), (None, new), ("main~1", old)]):
+    for number, (ref, commit) in enumerate(
+        [("v1.0", old), (old[:9], old), (old, old), (None, new), ("main~1", old)]
+    ):
         source = prepare(url, workspace=tmp_path / "w", name=str(number), ref=ref)
         assert source.base_commit == commit
         assert git(source.path, "rev-list", "--all") == commit
@@ -141,7 +151,9 @@ def test_an_unknown_ref_names_near_ones(repository: Path, tmp_path: Path) -> Non
     assert list((tmp_path / "w").iterdir()) == []
 
 
-@pytest.mark.parametrize("where", ["ext::sh -c touch% /tmp/x", "--upload-pack=x", "ftp://example.invalid/x", "nowhere"])
+@pytest.mark.parametrize(
+    "where", ["ext::sh -c touch% /tmp/x", "--upload-pack=x", "ftp://example.invalid/x", "nowhere"]
+)
 def test_dangerous_or_missing_places_are_refused(where: str, tmp_path: Path) -> None:
     """Would catch a command run through git's transports or options."""
     with pytest.raises(IntakeError):
@@ -159,7 +171,8 @@ def test_a_clone_that_fails_says_gits_reason_without_credentials(tmp_path: Path)
     """Would catch passwords of a URL in an error message, and a prompt that hangs."""
     with pytest.raises(RemoteError) as caught:
         prepare("http://user:planted-secret@127.0.0.1:9/o/r.git", workspace=tmp_path, name="c")
-    assert "127.0.0.1:9/o/r.git" in str(caught.value) and "planted-secret" not in str(caught.value)
+    assert "127.0.0.1:9/o/r.git" in str(caught.value)
+    assert "planted-secret" not in str(caught.value)
     assert caught.value.exit_status == 3
 
 
