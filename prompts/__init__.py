@@ -1,0 +1,19 @@
+"""Prompt templates, one a stage, rendered so that a missing value is an error and not a gap."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+
+from jinja2 import Environment, StrictUndefined
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(undefined=StrictUndefined, keep_trailing_newline=False, autoescape=False)
+
+
+def render(name: str, **values: object) -> str:
+    """Render the template ``name`` (``simulate.md.j2``). Raises UndefinedError for a value that is missing."""
+    text = resources.files("prompts").joinpath(name).read_text(encoding="utf-8")
+    return _environment().from_string(text).render(**values)
