@@ -1,4 +1,4 @@
-# ruff: noqa: UP006, UP031, UP035, UP045, PTH118, PTH123, PTH206
+# ruff: noqa: UP006, UP031, UP035, UP036, UP045, PTH118, PTH120, PTH123, PTH206
 """Records what Python code does, line by line, from inside the process that runs it.
 
 One file, standard library only, Python 3.6 to 3.13: its text is sent into the sandbox, where it
@@ -156,6 +156,28 @@ def _describe(value: Any, depth: int, nodes: List[int], inside: bool) -> str:
     return _object(value, kind, mro, depth, nodes, inside)
 
 
+_opaque: Dict[str, bool] = {}
+_LIBRARY = os.path.dirname(os.__file__) + os.sep
+_OPEN = frozenset([("types", "SimpleNamespace"), ("argparse", "Namespace"), ("fractions", "Fraction")])
+
+
+def _is_opaque(module: Any, name: str) -> bool:
+    """Whether objects of a class keep their state to themselves: those of the standard library and of
+    installed packages, whose insides differ between versions and runs."""
+    if _type(module) is not str or (module, name) in _OPEN:
+        return False
+    known = _opaque.get(module)
+    if known is None:
+        found = sys.modules.get(module)
+        file = _module_dict(found).get("__file__") if _type(found) is types.ModuleType else ""
+        if _type(file) is str:
+            known = file.startswith(_LIBRARY) or not _FOREIGN.isdisjoint(file.split(os.sep))
+        else:
+            known = module != "__main__"
+        _opaque[module] = known
+    return known
+
+
 def _plain_name(name: Any) -> str:
     return name if _type(name) is str else "?"
 
@@ -171,8 +193,10 @@ def _object(value: Any, kind: Any, mro: Sequence[Any], depth: int, nodes: List[i
     for base in mro:
         if _id(base) in _BASES:
             return "%s(%s)" % (name, _underlying(value, base, depth, nodes))
-    if inside or state is None:  # one level of state only
-        slots = [] if inside else _slots(value, mro)
+    if inside or _is_opaque(_dict_of(kind).get("__module__"), name):
+        return "<%s>" % name
+    if state is None:
+        slots = _slots(value, mro)
     else:
         slots = [(k, v) for k, v in list(_islice(state.items(), ITEMS + 1)) if _type(k) is str]
     if not slots:
@@ -281,8 +305,9 @@ class _Source:
         self.qualnames: Dict[Tuple[int, str], str] = {}
         self.first: Dict[int, int] = {}
         """line of a statement that spans several → its first line"""
-        self.withs: Dict[int, Tuple[int, int]] = {}
-        """line of a ``with`` → first and last line of its body"""
+        self.silent: Dict[int, Tuple[int, int]] = {}
+        """lines that only some versions report: a ``with`` again when its body is left (→ first and last
+        line of the body), and ``while True`` (→ zeros)"""
         self.inlined: Dict[Tuple[int, str], Set[str]] = {}
         """function → names that only its comprehensions bind"""
         self.spans: List[Tuple[int, int, int, int]] = []
@@ -332,11 +357,18 @@ class _Source:
         if isinstance(body, list) and body:
             end = min(_first_line(body[0]) - 1, _last_line(node))
             if isinstance(node, (ast.With, ast.AsyncWith)):
-                self.withs[start] = (body[0].lineno, _last_line(node))
+                self.silent[start] = (body[0].lineno, _last_line(node))
+            elif isinstance(node, ast.While) and _always(node.test):
+                self.silent[start] = (0, 0)
         else:
             end = _last_line(node)
         for line in range(start + 1, end + 1):
             self.first[line] = start
+
+
+def _always(test: Any) -> bool:
+    kind = type(test).__name__  # NameConstant and Num before 3.8
+    return kind in ("Constant", "NameConstant", "Num") and bool(getattr(test, "value", getattr(test, "n", 0)))
 
 
 def _first_line(node: Any) -> int:
@@ -432,15 +464,17 @@ class _Record:
 class _Function:
     """One code object that is followed. It holds the code, so that its ``id`` stays its own."""
 
-    __slots__ = ("code", "dynamic", "fid", "file", "first", "inlined_at", "key", "names", "opcodes", "withs")
+    __slots__ = ("code", "fid", "file", "first", "inlined_at", "key", "names", "opcodes", "silent")
 
     def __init__(self, code: Any, fid: int, file: str, key: Tuple[str, str], names: Tuple[str, ...]) -> None:
         self.code, self.fid, self.file, self.key, self.names = code, fid, file, key, names
         self.first: Dict[int, int] = {}
-        self.withs: Dict[int, Tuple[int, int]] = {}
+        self.silent: Dict[int, Tuple[int, int]] = {}
         self.inlined_at: Any = frozenset()
         self.opcodes = code.co_code
-        self.dynamic = not code.co_flags & 1  # a module: its names are in a dict
+
+    def opcode(self, offset: int) -> int:
+        return int(self.opcodes[offset]) if 0 <= offset < len(self.opcodes) else -1
 
 
 class _Activation:
@@ -462,7 +496,12 @@ class _Missing:
 _MISSING = _Missing()
 _OPAQUE = _Missing()
 _RETURN_VALUE = dis.opmap["RETURN_VALUE"]
-_FOR_ITER = dis.opmap["FOR_ITER"]
+# Here StopIteration is how iteration ends, reported by some versions only.
+_ENDS_ITERATION = frozenset(
+    dis.opmap[name]
+    for name in ("FOR_ITER", "SEND", "YIELD_FROM", "YIELD_VALUE", "RESUME")
+    if name in dis.opmap
+)
 
 
 class _Root:
@@ -534,8 +573,8 @@ class Tracer:
         self._numbers = 0
         self._deadline = 0.0
         self._before: Any = None
-        native = hasattr(sys, "monitoring")
-        self._monitor = _Monitoring(self) if (native if monitoring is None else monitoring) else None
+        tool = _free_tool() if monitoring is not False else None
+        self._monitor = None if tool is None else _Monitoring(self, tool)
         self._put_json("H", {"python": sys.version.split()[0], "test": test, "runs": runs})
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._forked)
@@ -661,7 +700,7 @@ class Tracer:
         new = identity not in self._ids
         fid = self._ids.setdefault(identity, len(self._ids))
         found = _Function(code, fid, file, (file, qualname), names)
-        found.first, found.withs = source.first, source.withs
+        found.first, found.silent = source.first, source.silent
         if source.spans and hasattr(code, "co_positions") and self._inlines():
             found.inlined_at = _inside(code, source.spans)
         if new:
@@ -711,21 +750,19 @@ class Tracer:
 
     def _line(self, activation: _Activation, frame: Any, line: int) -> None:
         function = activation.function
-        activation.raised = False
+        raised, activation.raised = activation.raised, False
         statement = function.first.get(line, line)
+        offset = frame.f_lasti
         if statement == activation.statement:
-            if statement != line or line + 1 in function.first or function.inlined_at:
-                offset = frame.f_lasti
-                if offset in function.inlined_at or offset > activation.offset:
-                    return  # the same statement goes on
-                activation.offset = offset
-        else:
-            offset = frame.f_lasti
-            if statement in function.withs and offset > activation.offset:
-                low, high = function.withs[statement]
-                if low <= activation.statement <= high:
-                    return  # leaving a with block, which only newer versions report
-            activation.statement, activation.offset = statement, offset
+            if raised or offset in function.inlined_at:
+                return  # the same statement goes on
+            if offset > activation.offset and (statement != line or line + 1 in function.first):
+                return
+        elif statement in function.silent:
+            low, high = function.silent[statement]
+            if (low <= activation.statement <= high and offset > activation.offset) or not high:
+                return
+        activation.statement, activation.offset = statement, offset
         changes = self._changes(activation, frame)
         with self._record.lock:
             if self._current is activation:
@@ -800,6 +837,11 @@ class Tracer:
             self._monitor.end()
         elif sys.gettrace() == self._hook:
             sys.settrace(None)
+            frame = _getframe(1)
+            while frame is not None:  # before 3.10 a frame that is left traced has a line that stands still
+                if _follower(frame):
+                    frame.f_trace = None
+                frame = frame.f_back
 
     def _put(self, text: str) -> None:
         with self._record.lock:
@@ -830,8 +872,12 @@ class Tracer:
             tb = tb.tb_next
         if tb is not None and tb.tb_frame.f_code.co_filename != _getframe(0).f_code.co_filename:
             return False
-        if isinstance(error, RecursionError):  # the program is at the end of its stack: miss this event
-            return True
+        if isinstance(error, RecursionError):  # the program is at the end of its stack
+            self.limits.setdefault("stack", "near the recursion limit events were missed")
+            if sys.version_info >= (3, 9):
+                return True
+            self.on = False  # older versions die when this error is swallowed and the program goes on
+            return False
         self.limits.setdefault("tracer", "%s: %s" % (type(error).__name__, str(error)[:200]))
         self.on = False
         return True
@@ -898,33 +944,36 @@ class _Follower:
             if event == "line":
                 tracer._line(activation, frame, frame.f_lineno)
             elif event == "return":
-                if arg is None and activation.raised and self._opcode(frame) != _RETURN_VALUE:
+                if (
+                    arg is None
+                    and activation.raised
+                    and activation.function.opcode(frame.f_lasti) != _RETURN_VALUE
+                ):
                     pass  # unwinding: the exception event has said so
                 else:
                     tracer._value("<", activation, frame, arg)
                 tracer._leave(activation)
-            elif event == "exception" and not (arg[0] is StopIteration and self._opcode(frame) == _FOR_ITER):
+            elif event == "exception":
+                if arg[0] is StopIteration and activation.function.opcode(frame.f_lasti) in _ENDS_ITERATION:
+                    return self.follow
                 tracer._value("!", activation, frame, arg[1])
                 activation.raised = True
         except Exception as error:
             if not tracer._failed(error):
                 raise
-        return self.follow
-
-    def _opcode(self, frame: Any) -> int:
-        code, at = self.activation.function.opcodes, frame.f_lasti
-        return int(code[at]) if 0 <= at < len(code) else -1
+        return self.follow if tracer.on else None
 
 
 class _Monitoring:
     """The same events from ``sys.monitoring`` (3.12 and later): code that isn't followed costs nothing."""
 
-    def __init__(self, tracer: Tracer) -> None:
+    def __init__(self, tracer: Tracer, tool: int) -> None:
         self.api = getattr(sys, "monitoring")  # noqa: B009  (unknown to type checkers below 3.12)
         self.events = self.api.events
         self.tracer = tracer
         self.followed: List[Any] = []
-        self.tool = _take_tool(self.api)
+        self.tool = tool
+        self.api.use_tool_id(tool, "fixbug")
         for event, callback in (
             ("PY_START", self.start),
             ("LINE", self.line),
@@ -1010,8 +1059,11 @@ class _Monitoring:
     def raised(self, code: Any, offset: int, error: BaseException) -> Any:
         frame = _getframe(2)
         activation = self.tracer._live.get(_id(frame))
-        if activation is not None:
-            self.tracer._value("!", activation, frame, error)
+        if activation is None:
+            return
+        if _type(error) is StopIteration and activation.function.opcode(offset) in _ENDS_ITERATION:
+            return
+        self.tracer._value("!", activation, frame, error)
 
 
 def _guarded(tracer: Tracer, callback: Callable[..., Any]) -> Callable[..., Any]:
@@ -1026,12 +1078,13 @@ def _guarded(tracer: Tracer, callback: Callable[..., Any]) -> Callable[..., Any]
     return guarded
 
 
-def _take_tool(api: Any) -> int:
-    for tool in (4, 3):  # debuggers, coverage, profilers and optimizers have the other numbers
+def _free_tool() -> Optional[int]:
+    """A tool id of ``sys.monitoring`` that nobody uses; None where there is no such thing."""
+    api: Any = getattr(sys, "monitoring", None)
+    for tool in (4, 3) if api else ():  # debuggers, coverage, profilers and optimizers have the others
         if api.get_tool(tool) is None:
-            api.use_tool_id(tool, "fixbug")
             return tool
-    raise RuntimeError("both free tool ids of sys.monitoring are taken")
+    return None
 
 
 def _wanted(qualname: str, named: Sequence[str]) -> bool:
@@ -1068,9 +1121,11 @@ class Lines:
         self._seen: Dict[int, Any] = {}
         self._files: Dict[str, int] = {}
         self._on = self.full = False
-        self._api: Any = getattr(sys, "monitoring", None)
+        tool = _free_tool()
+        self._api: Any = None if tool is None else getattr(sys, "monitoring", None)
         if self._api:
-            self._tool = _take_tool(self._api)
+            self._tool = tool
+            self._api.use_tool_id(tool, "fixbug")
             events = self._api.events
             self._api.register_callback(self._tool, events.PY_START, self._start)
             self._api.register_callback(self._tool, events.LINE, self._line)
