@@ -115,7 +115,7 @@ def _test_list(row: Mapping[str, Any], column: str) -> list[str]:
             value = None
     if not isinstance(value, list) or not all(isinstance(test, str) for test in value):
         raise IntakeError(
-            f"{row['instance_id']}, {column}: expected test ids (a list or its JSON), got {row[column]!r:.60}",
+            f"{row['instance_id']}, {column}: expected test ids (a list or JSON), got {row[column]!r:.60}",
             cure="mend the row",
         )
     return value
@@ -181,8 +181,8 @@ def _row(value: object, path: Path, where: str) -> Row:
 
 
 def _parquet(path: Path) -> list[Row]:
-    import pyarrow  # type: ignore[import-untyped]
-    import pyarrow.parquet  # type: ignore[import-untyped]
+    import pyarrow
+    import pyarrow.parquet
 
     try:
         rows: list[Row] = pyarrow.parquet.read_table(path).to_pylist()
@@ -194,7 +194,7 @@ def _parquet(path: Path) -> list[Row]:
 
 
 def _remote(name: str) -> list[Row]:
-    from datasets import load_dataset  # type: ignore[import-untyped]
+    from datasets import load_dataset
 
     try:
         return [dict(row) for row in load_dataset(name, split="test")]

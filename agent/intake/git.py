@@ -134,7 +134,7 @@ def git(
     said = redact(done.stderr.decode("utf-8", "replace"), token)
     if "No space left on device" in said or "Disk quota exceeded" in said:
         raise RemoteError(
-            f"no space left on the disk that holds {cwd or Path.cwd()}",
+            "no space left on the disk where the copy of the repository is made",
             cure="free some space, or choose another disk with --run-dir",
         )
     raise GitFailed(_short(said) or f"git ended with status {done.returncode}")

@@ -139,7 +139,7 @@ def test_a_dataset_that_is_not_there() -> None:
 
 
 def test_a_hub_that_cannot_be_reached_is_an_error_of_the_environment(tmp_path: Path) -> None:
-    """Would catch the hub client's traceback. (A process of its own: the client reads its endpoint on import.)"""
+    """Would catch the traceback of the hub's client."""
     pytest.importorskip("datasets")
     code = (
         "from agent.errors import RemoteError\nfrom agent.intake import load_rows\n"
@@ -147,7 +147,6 @@ def test_a_hub_that_cannot_be_reached_is_an_error_of_the_environment(tmp_path: P
     )
     environment = {
         **os.environ,
-        "HF_ENDPOINT": "http://127.0.0.1:9",
         "HF_HOME": str(tmp_path),
         "HF_HUB_OFFLINE": "1",
     }

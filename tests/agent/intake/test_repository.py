@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -69,7 +68,7 @@ def test_a_plain_directory_gets_a_commit_that_depends_on_its_content_alone(tmp_p
         (tmp_path / name / "link").symlink_to("/nowhere/at/all")
         source = prepare(str(tmp_path / name), workspace=tmp_path / "w", name=name)
         ids.append(source.base_commit)
-        assert os.readlink(source.path / "link") == "/nowhere/at/all"
+        assert (source.path / "link").readlink() == Path("/nowhere/at/all")
     assert ids[0] == ids[1]
     assert not (tmp_path / "one" / ".git").exists()
 
