@@ -47,7 +47,7 @@ def engine_answers() -> bool:
     return True
 
 
-def connect(*, timeout: float = 120) -> DockerClient:
+def connect(*, timeout: int = 120) -> DockerClient:
     """A client of the engine that the environment or Docker's active context names.
 
     Raises ``EngineError``: no engine, no permission, too old.
@@ -230,15 +230,16 @@ class DockerSandbox:
 
     def _start(self, image: str) -> Hello:
         from docker.errors import APIError, ImageNotFound
+        from docker.types import Healthcheck, LogConfig
         from requests import RequestException
 
-        api = self._client.api
+        api: Any = self._client.api
         try:
             cpus = int(self._client.info()["NCPU"])
             host = api.create_host_config(
                 **container_limits(self.spec.limits, network=self.spec.network, host_cpus=cpus),
                 # Endless output must not fill the engine's disk with a log that nobody reads.
-                log_config={"Type": "none", "Config": {}},
+                log_config=LogConfig(type="none"),
                 # The driver ends with its stdin, that is with this process: even a crash leaves nothing.
                 auto_remove=True,
             )
@@ -246,7 +247,7 @@ class DockerSandbox:
             config = api.create_container_config(
                 image, command=[], entrypoint=["bash", "--noprofile", "--norc", "-s"], hostname="sandbox",
                 stdin_open=True, labels=labels, working_dir="/", host_config=host, environment={},
-                healthcheck={"test": ["NONE"]},
+                healthcheck=Healthcheck(test=["NONE"]),
             )  # fmt: skip
             config["StdinOnce"] = True
             self._container = api.create_container_from_config(config, f"fixbug-{secrets.token_hex(6)}")["Id"]

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from docker import DockerClient
 
 pytestmark = pytest.mark.docker
+KILL = "import docker,sys,time; time.sleep(1); docker.from_env().api.kill(sys.argv[1])"
 LIMITS = Limits(memory_mb=512, cpus=1, processes=64, file_mb=16, output_bytes=10_000, command_seconds=30)
 
 
@@ -113,10 +114,7 @@ def test_close_removes_the_container(spec: SandboxSpec, docker_client: DockerCli
 def test_a_container_that_dies_is_said_at_once(spec: SandboxSpec, docker_client: DockerClient) -> None:
     """A killed container reported as a failed command, or waited for until the time limit."""
     with DockerSandbox(spec) as box:
-        killer = subprocess.Popen(
-            [sys.executable, "-c", "import docker,sys,time; time.sleep(1); docker.from_env().api.kill(sys.argv[1])",
-             box.container_id]
-        )  # fmt: skip
+        killer = subprocess.Popen([sys.executable, "-c", KILL, box.container_id])
         with pytest.raises(SandboxDied):
             box.run("sleep 600", timeout=600)
         killer.wait()
@@ -184,7 +182,8 @@ def test_environment_of_an_image_is_active(
     container = docker_client.containers.create(docker_image, ["sleep", "60"], network_mode="none")
     try:
         container.start()
-        shim = 'conda() { [ "$1 $2" = "activate testbed" ] && export CONDA_DEFAULT_ENV=testbed PATH="/env/bin:$PATH"; }'
+        activate = 'export CONDA_DEFAULT_ENV=testbed PATH="/env/bin:$PATH"'
+        shim = f'conda() {{ [ "$1 $2" = "activate testbed" ] && {activate}; }}'
         make = (
             f"mkdir -p /opt/miniconda3/bin && echo '{shim}' > /opt/miniconda3/bin/activate && mkdir /testbed"
             " && cd /testbed && git init -q -b main && echo x > x && git add x && git -c user.name=a"
