@@ -837,7 +837,7 @@ class Tracer:
             self._monitor.end()
         elif sys.gettrace() == self._hook:
             sys.settrace(None)
-            frame = _getframe(1)
+            frame: Any = _getframe(1)
             while frame is not None:  # before 3.10 a frame that is left traced has a line that stands still
                 if _follower(frame):
                     frame.f_trace = None

@@ -378,7 +378,7 @@ def test_the_project_keeps_its_configuration_but_for_what_hides_results(opened: 
     """Would catch options of absent plugins, and ``-x``, that leave tests without a result."""
     box = opened(
         {
-            "pytest.ini": "[pytest]\naddopts = -x --option-of-an-absent-plugin=4\npython_functions = check_*\n",
+            "pytest.ini": "[pytest]\naddopts = -x --of-an-absent-plugin=4\npython_functions = check_*\n",
             "test_a.py": "def check_a(): assert 0\ndef check_b(): pass\n",
         }
     )

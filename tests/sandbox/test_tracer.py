@@ -564,12 +564,12 @@ class Hostile:
 
 class HostileMeta(type):
     __repr__ = __getattribute__ = __instancecheck__ = __subclasscheck__ = __len__ = __iter__ = own_code
-    __eq__ = __hash__ = own_code  # type: ignore[assignment]
+    __eq__ = __hash__ = own_code
 
 
 class HostileProperty:
-    __dict__ = property(own_code)  # type: ignore[assignment]
-    __class__ = property(own_code)  # type: ignore[assignment]
+    __dict__ = property(own_code)
+    __class__ = property(own_code)
 
 
 @cache
