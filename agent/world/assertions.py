@@ -80,7 +80,9 @@ class Reader:
         made: Assertion | None = None
         if isinstance(node, ast.Assert):
             made = self._of_truth(node, node.test)
-        elif isinstance(node, ast.If) and not node.orelse and len(node.body) == 1 and is_failure(node.body[0]):
+        elif (
+            isinstance(node, ast.If) and not node.orelse and len(node.body) == 1 and is_failure(node.body[0])
+        ):
             if not is_failure_name(node.test):
                 made = self._of_truth(node, ast.UnaryOp(ast.Not(), node.test))
         elif isinstance(node, ast.Expr):
@@ -165,7 +167,9 @@ class Reader:
             else:
                 decimal = options.get("decimal") or (parts[2] if len(parts) > 2 else ast.Constant(7))
                 relative = ast.Constant(0)
-                power = ast.BinOp(ast.Constant(10.0), ast.Pow(), ast.UnaryOp(ast.USub(), self._literal(decimal, made)))
+                power = ast.BinOp(
+                    ast.Constant(10.0), ast.Pow(), ast.UnaryOp(ast.USub(), self._literal(decimal, made))
+                )
                 absolute = ast.BinOp(ast.Constant(1.5), ast.Mult(), power)
             return _called("allclose", left, right, relative, absolute)
         if name in ("assertCountEqual", "assertItemsEqual"):
@@ -230,7 +234,11 @@ class Reader:
 
     def _note_seen(self, node: ast.expr, made: Assertion) -> None:
         """A call that gives a truth value and has constants beside a call to judge: they may be the answer."""
-        inner = [child for child in ast.walk(node) if isinstance(child, (ast.Call, ast.Await)) and child is not node]
+        inner = [
+            child
+            for child in ast.walk(node)
+            if isinstance(child, (ast.Call, ast.Await)) and child is not node
+        ]
         if inner or (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args):
             made.notes.append(f"the truth of `{ast.unparse(node)}` is asked for with its constants in sight")
 
@@ -240,7 +248,11 @@ class Reader:
             return self._quantified(name, node, made)
         if name == "isinstance" and isinstance(node.func, ast.Name) and len(node.args) == 2:
             return self._isinstance(node.args[0], node.args[1], made)
-        if name in ("startswith", "endswith") and isinstance(node.func, ast.Attribute) and len(node.args) == 1:
+        if (
+            name in ("startswith", "endswith")
+            and isinstance(node.func, ast.Attribute)
+            and len(node.args) == 1
+        ):
             if self.flow.rank(node.args[0]) == LITERAL and self.flow.rank(node.func.value) == COMPUTED:
                 return _called(name, self._ask(node.func.value, made), self._literal(node.args[0], made))
         if name in ("isclose", "allclose", "array_equal") and len(node.args) >= 2:
@@ -258,7 +270,9 @@ class Reader:
     def _quantified(self, name: str, node: ast.Call, made: Assertion) -> ast.expr | None:
         loop = node.args[0]
         alone = not made.asked and isinstance(made.node, (ast.Assert, ast.Expr))
-        simple = isinstance(loop, (ast.GeneratorExp, ast.ListComp)) and isinstance(loop.elt, (ast.Compare, ast.Call))
+        simple = isinstance(loop, (ast.GeneratorExp, ast.ListComp)) and isinstance(
+            loop.elt, (ast.Compare, ast.Call)
+        )
         if name == "all" and alone and simple and _whole(made.node) is node:
             assert isinstance(loop, (ast.GeneratorExp, ast.ListComp))
             if not any(isinstance(child, (ast.Await, ast.Yield)) for child in ast.walk(loop)):
@@ -272,7 +286,9 @@ class Reader:
     def _isinstance(self, value: ast.expr, kind: ast.expr, made: Assertion) -> ast.expr:
         kinds = kind.elts if isinstance(kind, ast.Tuple) else [kind]
         names = [last_name(item) for item in kinds]
-        if not all(names) or any(name in TYPES and not isinstance(k, ast.Name) for name, k in zip(names, kinds, strict=True)):
+        if not all(names) or any(
+            name in TYPES and not isinstance(k, ast.Name) for name, k in zip(names, kinds, strict=True)
+        ):
             made.notes.append(f"the type `{ast.unparse(kind)}` is not known to the harness")
             return ast.Name("unknown", ast.Load())
         types: list[ast.expr] = [ast.Name(name, ast.Load()) for name in names]
@@ -316,7 +332,9 @@ class Reader:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.keywords:
             plain = [argument for argument in node.args if not isinstance(argument, ast.Starred)]
             if node.func.id in ("abs", "round") and len(plain) == len(node.args) and plain:
-                if isinstance(plain[0], ast.BinOp) and all(self.flow.rank(rest) == LITERAL for rest in plain[1:]):
+                if isinstance(plain[0], ast.BinOp) and all(
+                    self.flow.rank(rest) == LITERAL for rest in plain[1:]
+                ):
                     rest = [self._literal(argument, made) for argument in plain[1:]]
                     return _called(node.func.id, self._operand(plain[0], made), *rest)
         if call_name(node) == "approx" if isinstance(node, ast.Call) else False:
@@ -332,7 +350,11 @@ def is_failure(node: ast.stmt) -> bool:
     if isinstance(node, ast.Raise) and node.exc is not None:
         what = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
         return last_name(what) in _FAILS
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and last_name(node.value.func) == "fail"
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Call)
+        and last_name(node.value.func) == "fail"
+    )
 
 
 def is_failure_name(test: ast.expr) -> bool:
@@ -343,7 +365,11 @@ def is_failure_name(test: ast.expr) -> bool:
 def _whole(node: ast.stmt | ast.withitem) -> ast.expr | None:
     if isinstance(node, ast.Assert):
         return node.test
-    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and last_name(node.value.func) == "assertTrue":
+    if (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Call)
+        and last_name(node.value.func) == "assertTrue"
+    ):
         return node.value.args[0] if node.value.args else None
     return None
 

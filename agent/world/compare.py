@@ -166,7 +166,11 @@ def _way(predicted: Frame, observed: Frame) -> str:
 
 def _values(predicted: Frame, index: int, observed: Frame, full: list[dict[str, str]]) -> str:
     """What differs at one frame, in words; empty where nothing does."""
-    if predicted.event in ("return", "exception") and predicted.value is not None and observed.value is not None:
+    if (
+        predicted.event in ("return", "exception")
+        and predicted.value is not None
+        and observed.value is not None
+    ):
         if same_value(predicted.value, observed.value) is False:
             return f"predicted {predicted.event} {predicted.value}; observed {observed.value}"
     for name, value in predicted.locals.items():
@@ -202,7 +206,9 @@ def _outcomes(predicted: Trace, observed: Trace) -> Divergence | None:
         seen = observed.outcome(mine.run)
         if seen is None or mine.outcome == seen.outcome or "AssertionError" in seen.message:
             continue
-        text = f"run {mine.run}: predicted {mine.outcome} {mine.message}; observed {seen.outcome} {seen.message}"
+        text = (
+            f"run {mine.run}: predicted {mine.outcome} {mine.message}; observed {seen.outcome} {seen.message}"
+        )
         return Divergence(mine.run, None, None, "outcome", text)
     return None
 
@@ -212,13 +218,21 @@ def _divergence(
 ) -> Divergence:
     frame = first.observed or first.predicted
     assert frame is not None
-    lines = [f"{frame.file}:{frame.line} in {frame.function}, run {frame.run}, call {frame.visit}: {first.detail}"]
-    for label, shown in (("after", first.before), ("predicted", first.predicted), ("observed", first.observed)):
+    lines = [
+        f"{frame.file}:{frame.line} in {frame.function}, run {frame.run}, call {frame.visit}: {first.detail}"
+    ]
+    for label, shown in (
+        ("after", first.before),
+        ("predicted", first.predicted),
+        ("observed", first.observed),
+    ):
         if shown is not None and shown.line:
             code = _code(sources, shown)
             lines.append(f"  {label + ':':<10} {shown.file}:{shown.line}{'  ' + code if code else ''}")
     if first.predicted is not None and first.predicted.locals:
-        lines.append("  predicted state: " + _state({k: v for k, v in first.predicted.locals.items() if v is not None}))
+        lines.append(
+            "  predicted state: " + _state({k: v for k, v in first.predicted.locals.items() if v is not None})
+        )
     if first.observed is not None and first.at < len(full) and full[first.at]:
         lines.append("  observed state:  " + _state(full[first.at]))
     return Divergence(frame.run, first.predicted, first.observed, first.what, "\n".join(lines))

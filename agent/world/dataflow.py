@@ -99,7 +99,17 @@ class Flow:
             return self._rank_call(node, depth)
         if isinstance(node, (ast.JoinedStr, ast.FormattedValue)):
             return max(BUILT, self._worst(node, depth))
-        plain = (ast.Tuple, ast.List, ast.Set, ast.Dict, ast.UnaryOp, ast.BinOp, ast.BoolOp, ast.Subscript, ast.IfExp)
+        plain = (
+            ast.Tuple,
+            ast.List,
+            ast.Set,
+            ast.Dict,
+            ast.UnaryOp,
+            ast.BinOp,
+            ast.BoolOp,
+            ast.Subscript,
+            ast.IfExp,
+        )
         if isinstance(node, plain):
             return self._worst(node, depth)
         return COMPUTED
@@ -118,7 +128,11 @@ class Flow:
         if binding is None:
             return BUILT if node.id[:1].isupper() and not self._is_bound(node) else COMPUTED
         worst = max((self.rank(value, depth + 1) for value in binding.nodes), default=COMPUTED)
-        if worst < COMPUTED and not all(_is_atom(value) for value in binding.nodes) and self._is_touched(node):
+        if (
+            worst < COMPUTED
+            and not all(_is_atom(value) for value in binding.nodes)
+            and self._is_touched(node)
+        ):
             return COMPUTED
         return worst
 
@@ -135,7 +149,9 @@ class Flow:
             parent = self.parents[id(load)]
             if isinstance(parent, ast.Call):
                 name = last_name(parent.func)
-                if load is parent.func or not (name.startswith("assert") or name in FUNCTIONS or name == "print"):
+                if load is parent.func or not (
+                    name.startswith("assert") or name in FUNCTIONS or name == "print"
+                ):
                     helper = self._parameter(parent, load)
                     if not helper:
                         return True
@@ -148,7 +164,9 @@ class Flow:
     def _parameter(self, call: ast.Call, argument: ast.expr) -> bool:
         """Whether an argument becomes a parameter that is a constant itself (a helper that asserts)."""
         return any(
-            argument in binding.nodes for (_, _name), binding in self.bindings.items() if binding.group.startswith("calls")
+            argument in binding.nodes
+            for (_, _name), binding in self.bindings.items()
+            if binding.group.startswith("calls")
         ) and argument in call.args + [keyword.value for keyword in call.keywords]
 
     def _rank_call(self, node: ast.Call, depth: int) -> int:
@@ -225,11 +243,15 @@ class Flow:
 
     def _stored_in(self, node: ast.AST) -> ast.AST:
         current: ast.AST = self.parents[id(node)]
-        while not isinstance(current, (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
+        while not isinstance(
+            current, (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+        ):
             current = self.parents[id(current)]
         return current
 
-    def _bound_by(self, node: ast.Assign | ast.AnnAssign | ast.For) -> Iterator[tuple[str, list[ast.expr], str]]:
+    def _bound_by(
+        self, node: ast.Assign | ast.AnnAssign | ast.For
+    ) -> Iterator[tuple[str, list[ast.expr], str]]:
         if isinstance(node, ast.For):
             rows = self._rows(node.iter)
             if rows is not None:
@@ -259,12 +281,18 @@ class Flow:
         return None
 
 
-def columns(target: ast.expr, rows: Sequence[ast.expr], group: str) -> Iterator[tuple[str, list[ast.expr], str]]:
+def columns(
+    target: ast.expr, rows: Sequence[ast.expr], group: str
+) -> Iterator[tuple[str, list[ast.expr], str]]:
     """Names of a target with, for each row, the node that becomes its value."""
     if isinstance(target, ast.Name):
         yield target.id, list(rows), group
     elif isinstance(target, (ast.Tuple, ast.List)):
-        whole = [row for row in rows if isinstance(row, (ast.Tuple, ast.List)) and len(row.elts) == len(target.elts)]
+        whole = [
+            row
+            for row in rows
+            if isinstance(row, (ast.Tuple, ast.List)) and len(row.elts) == len(target.elts)
+        ]
         if len(whole) == len(rows):
             for index, part in enumerate(target.elts):
                 yield from columns(part, [row.elts[index] for row in whole], group)
@@ -297,7 +325,8 @@ def _names(flow: Flow, node: ast.expr, depth: int = 0) -> Iterator[ast.Name]:
 
 def _is_atom(node: ast.expr) -> bool:
     return not any(
-        isinstance(child, (ast.List, ast.Dict, ast.Set, ast.Call, ast.ListComp, ast.Name)) for child in ast.walk(node)
+        isinstance(child, (ast.List, ast.Dict, ast.Set, ast.Call, ast.ListComp, ast.Name))
+        for child in ast.walk(node)
     )
 
 

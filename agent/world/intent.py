@@ -54,7 +54,12 @@ def from_probes(probed: ProbedTest) -> list[Expectation]:
     """One expectation for each assertion of the test. Never to be shown to who predicts."""
     return [
         Expectation(
-            a.id, Point(a.probes, a.path, a.line, a.end_line), a.predicate, "assertion", a.source, cases=a.cases
+            a.id,
+            Point(a.probes, a.path, a.line, a.end_line),
+            a.predicate,
+            "assertion",
+            a.source,
+            cases=a.cases,
         )
         for a in probed.assertions
     ]
@@ -84,7 +89,9 @@ def _expectation(row: Any, name: str) -> Expectation | None:
     event, call, line = row.get("event", "return"), row.get("call"), row.get("line")
     if not isinstance(function, str) or not function or not isinstance(predicate, str):
         return None
-    if event not in ("call", "line", "return", "exception") or (event == "line" and not isinstance(line, int)):
+    if event not in ("call", "line", "return", "exception") or (
+        event == "line" and not isinstance(line, int)
+    ):
         return None
     if call is not None and (not isinstance(call, int) or isinstance(call, bool) or call < 1):
         return None
@@ -108,7 +115,12 @@ def draw_expectations(
         if path != probed.path and sum(map(len, shown.values())) + len(source) <= MAX_SOURCE:
             shown[path] = source
     prompt = render(
-        "intent.md.j2", issue=statement, path=probed.path, test=probed.source, sources=shown, limit=MAX_EXPECTATIONS
+        "intent.md.j2",
+        issue=statement,
+        path=probed.path,
+        test=probed.source,
+        sources=shown,
+        limit=MAX_EXPECTATIONS,
     )
     try:
         completion = model.complete([{"role": "user", "content": prompt}])
@@ -161,7 +173,9 @@ def _instances(expectation: Expectation, frames: list[Frame]) -> list[dict[str, 
     for frame, state in zip(frames, full, strict=True):
         if frame.event != point.event or not same_function(frame.function, point.function):
             continue
-        if (point.call is None or frame.visit == point.call) and (point.line is None or frame.line == point.line):
+        if (point.call is None or frame.visit == point.call) and (
+            point.line is None or frame.line == point.line
+        ):
             names = {name: read_value(value) for name, value in state.items()}
             names["value"] = UNKNOWN if frame.value is None else read_value(frame.value)
             result.append(names)
@@ -175,7 +189,9 @@ def _raises(tree: ast.Call, expectation: Expectation, frames: list[Frame]) -> Ju
     if not values:
         first, last = point.line or 0, point.end_line or 0
         values = [
-            f.value for f in frames if f.event == "exception" and f.file == point.path and first <= f.line <= last
+            f.value
+            for f in frames
+            if f.event == "exception" and f.file == point.path and first <= f.line <= last
         ][-1:]
     wanted = [kind.id for kind in tree.args if isinstance(kind, ast.Name)]
     judged = [_is_exception(value, wanted) for value in values]
@@ -195,7 +211,9 @@ def _is_exception(value: str | None, wanted: list[str]) -> Judgement:
     came = getattr(builtins, name, None)
     kinds = [getattr(builtins, kind, None) for kind in wanted]
     if isinstance(came, type) and all(isinstance(kind, type) for kind in kinds):
-        return "holds" if any(issubclass(came, kind) for kind in kinds if isinstance(kind, type)) else "broken"
+        return (
+            "holds" if any(issubclass(came, kind) for kind in kinds if isinstance(kind, type)) else "broken"
+        )
     return "unknown"
 
 

@@ -103,7 +103,9 @@ def _allclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8) -> bool:
     if isinstance(a, (list, tuple)) or isinstance(b, (list, tuple)):
         many = a if isinstance(a, (list, tuple)) else [a] * len(b)
         others = b if isinstance(b, (list, tuple)) else [b] * len(many)
-        return len(many) == len(others) and all(_allclose(x, y, rtol, atol) for x, y in zip(many, others, strict=True))
+        return len(many) == len(others) and all(
+            _allclose(x, y, rtol, atol) for x, y in zip(many, others, strict=True)
+        )
     return bool(abs(a - b) <= atol + rtol * abs(b))
 
 
@@ -127,7 +129,10 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "same_items": _same_items,
     "startswith": lambda text, start: text.startswith(start),
     "endswith": lambda text, end: text.endswith(end),
-    **{name: _typed(TYPES[name]) for name in ("bool", "int", "float", "list", "tuple", "dict", "set", "frozenset")},
+    **{
+        name: _typed(TYPES[name])
+        for name in ("bool", "int", "float", "list", "tuple", "dict", "set", "frozenset")
+    },
 }
 
 _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
@@ -183,7 +188,9 @@ def check_predicate(tree: ast.expr) -> None:
         if isinstance(node, ast.Call):
             name = node.func.id if isinstance(node.func, ast.Name) else ""
             if name not in FUNCTIONS and name not in _SPECIAL:
-                raise PredicateError(f"it calls `{ast.unparse(node.func)}`; {', '.join(sorted(FUNCTIONS))} are allowed")
+                raise PredicateError(
+                    f"it calls `{ast.unparse(node.func)}`; {', '.join(sorted(FUNCTIONS))} are allowed"
+                )
             if any(keyword.arg is None for keyword in node.keywords):
                 raise PredicateError("it calls with **")
 
@@ -292,7 +299,10 @@ class _Evaluator:
     def _subscript(self, node: ast.Subscript) -> Any:
         whole = self.value(node.value)
         if isinstance(node.slice, ast.Slice):
-            parts = [None if p is None else self.value(p) for p in (node.slice.lower, node.slice.upper, node.slice.step)]
+            parts = [
+                None if p is None else self.value(p)
+                for p in (node.slice.lower, node.slice.upper, node.slice.step)
+            ]
             return UNKNOWN if _vague([whole, *parts]) else whole[slice(*parts)]
         index = self.value(node.slice)
         return UNKNOWN if _vague([whole, index]) else whole[index]

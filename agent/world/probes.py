@@ -78,7 +78,9 @@ def probe_test(path: str, source: str, test: str) -> ProbedTest:
     try:
         return _Prober(path, source, test).probed()
     except (SyntaxError, ValueError, RecursionError, tokenize.TokenError) as error:
-        return ProbedTest(test, path, source, "", source, unmasked=(f"{path} cannot be read as Python: {error}",))
+        return ProbedTest(
+            test, path, source, "", source, unmasked=(f"{path} cannot be read as Python: {error}",)
+        )
 
 
 class _Prober:
@@ -131,12 +133,17 @@ class _Prober:
         return kept
 
     def _candidates(self, target: ast.stmt) -> Iterator[ast.stmt]:
-        for body in (self.tree.body, *(c.body for c in self.chain if isinstance(c, ast.ClassDef) and c is not target)):
+        for body in (
+            self.tree.body,
+            *(c.body for c in self.chain if isinstance(c, ast.ClassDef) and c is not target),
+        ):
             yield from (statement for statement in body if statement not in self.chain)
 
     def _wanted(self, statement: ast.stmt, used: set[str]) -> bool:
         if isinstance(statement, _DEFINITIONS):
-            fixture = any("fixture" in ast.unparse(d) and "autouse" in ast.unparse(d) for d in statement.decorator_list)
+            fixture = any(
+                "fixture" in ast.unparse(d) and "autouse" in ast.unparse(d) for d in statement.decorator_list
+            )
             return statement.name in used or statement.name in _SETUPS or fixture
         if isinstance(statement, (ast.Import, ast.ImportFrom)):
             return True
@@ -144,7 +151,9 @@ class _Prober:
             isinstance(node, (ast.Import, ast.ImportFrom)) for node in ast.walk(statement)
         ):
             return True
-        bound = {n.id for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+        bound = {
+            n.id for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
+        }
         simple = isinstance(statement, (ast.Assign, ast.AnnAssign, ast.AugAssign))
         return simple and bool(bound & (used | {"pytestmark"}))
 
@@ -185,8 +194,14 @@ class _Prober:
     def _bind_parameters(self) -> None:
         """Bind parameters: from ``parametrize``, from fixtures that return a constant, from calls of helpers."""
         for function in self.functions:
-            names = [a.arg for a in [*function.args.posonlyargs, *function.args.args] if a.arg not in ("self", "cls")]
-            stored = {n.id for n in ast.walk(function) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+            names = [
+                a.arg
+                for a in [*function.args.posonlyargs, *function.args.args]
+                if a.arg not in ("self", "cls")
+            ]
+            stored = {
+                n.id for n in ast.walk(function) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
+            }
             decorators = [*function.decorator_list, *self._class_decorators(function)]
             found: dict[str, Binding] = {}
             marks = [d for d in decorators if isinstance(d, ast.Call) and last_name(d.func) == "parametrize"]
@@ -252,7 +267,12 @@ class _Prober:
         return row.elts if whole and isinstance(row, (ast.Tuple, ast.List)) else None
 
     def _case(
-        self, mark: ast.Call, function: Function, elements: list[ast.expr], rows: list[list[ast.expr]], names: list[str]
+        self,
+        mark: ast.Call,
+        function: Function,
+        elements: list[ast.expr],
+        rows: list[list[ast.expr]],
+        names: list[str],
     ) -> int | None:
         """Which case the node id names, by pytest's rules for ids; None where all are meant or it is not seen."""
         wanted = self.test.partition("[")[2].removesuffix("]")
@@ -264,10 +284,16 @@ class _Prober:
             text = "-".join(parts)
             if isinstance(ids, (ast.List, ast.Tuple)) and index < len(ids.elts):
                 given = ids.elts[index]
-                text = str(given.value) if isinstance(given, ast.Constant) and given.value is not None else text
+                text = (
+                    str(given.value) if isinstance(given, ast.Constant) and given.value is not None else text
+                )
             if isinstance(element, ast.Call):
                 text = next(
-                    (str(k.value.value) for k in element.keywords if k.arg == "id" and isinstance(k.value, ast.Constant)),
+                    (
+                        str(k.value.value)
+                        for k in element.keywords
+                        if k.arg == "id" and isinstance(k.value, ast.Constant)
+                    ),
                     text,
                 )
             if text == wanted:
@@ -277,7 +303,11 @@ class _Prober:
     def _fixture(self, name: str) -> ast.expr | None:
         for node in self.functions:
             if node.name == name and any("fixture" in ast.unparse(d) for d in node.decorator_list):
-                body = [s for s in node.body if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))]
+                body = [
+                    s
+                    for s in node.body
+                    if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))
+                ]
                 if len(body) == 1 and isinstance(body[0], ast.Return) and body[0].value is not None:
                     return body[0].value
         return None
@@ -312,12 +342,18 @@ class _Prober:
         spans: list[tuple[int, int]] = []
         shown: list[tuple[int, int]] = []
         for made in found:
-            spans.append(self.text.span(made.statement if not isinstance(made.node, ast.withitem) else made.node.context_expr))
+            spans.append(
+                self.text.span(
+                    made.statement if not isinstance(made.node, ast.withitem) else made.node.context_expr
+                )
+            )
             shown += [self.text.span(node) for _, node in made.asked if not made.raises]
             if made.loop is not None:
                 shown += [self.text.span(g.iter) for g in made.loop.generators]
         for node in ast.walk(self.tree):
-            if id(node) in self.kept and (_is_print(node) or (isinstance(node, ast.stmt) and is_failure(node))):
+            if id(node) in self.kept and (
+                _is_print(node) or (isinstance(node, ast.stmt) and is_failure(node))
+            ):
                 assert isinstance(node, ast.stmt)
                 spans.append(self.text.span(node))
         hidden: list[ast.expr] = []
@@ -327,7 +363,11 @@ class _Prober:
             changed = False
             for key, binding in self.flow.bindings.items():
                 loads = [n for n in self.flow.loads.get(key, []) if id(n) in self.kept]
-                if key in done or not loads or any(self.flow.rank(node) == COMPUTED for node in binding.nodes):
+                if (
+                    key in done
+                    or not loads
+                    or any(self.flow.rank(node) == COMPUTED for node in binding.nodes)
+                ):
                     continue
                 if all(self._is_hidden(load, spans, shown) for load in loads):
                     done.add(key)
@@ -338,7 +378,9 @@ class _Prober:
         self._note_open(found, done)
         return hidden
 
-    def _is_hidden(self, node: ast.expr, spans: Iterable[tuple[int, int]], shown: Iterable[tuple[int, int]]) -> bool:
+    def _is_hidden(
+        self, node: ast.expr, spans: Iterable[tuple[int, int]], shown: Iterable[tuple[int, int]]
+    ) -> bool:
         start, end = self.text.span(node)
         inside = any(a <= start and end <= b for a, b in spans)
         return inside and not any(a <= start and end <= b for a, b in shown)
@@ -384,7 +426,9 @@ class _Prober:
         target = self.chain[-1]
         for decorator in getattr(target, "decorator_list", []):
             bindings = [
-                b for b in self.flow.bindings.values() if b.group == f"parametrize:{id(decorator)}" and b.chosen is not None
+                b
+                for b in self.flow.bindings.values()
+                if b.group == f"parametrize:{id(decorator)}" and b.chosen is not None
             ]
             if bindings:
                 for binding in bindings:
@@ -415,7 +459,9 @@ class _Prober:
 
     def _check_names(self, hidden: Sequence[ast.expr]) -> None:
         """Values that are told by the names of helpers, which stay: say so."""
-        tokens = {t for made in self._seen for t in _tokens(made)} | {t for node in hidden for t in _tokens(node)}
+        tokens = {t for made in self._seen for t in _tokens(made)} | {
+            t for node in hidden for t in _tokens(node)
+        }
         helpers = {n.name for n in ast.walk(self.tree) if isinstance(n, _DEFINITIONS) and id(n) in self.kept}
         for name in sorted(helpers):
             if not name.startswith(("test", "Test")) and tokens & set(name.lower().split("_")):
@@ -436,7 +482,11 @@ class _Prober:
 
     @property
     def _seen(self) -> list[ast.expr]:
-        return [node.test for node in ast.walk(self.tree) if isinstance(node, ast.Assert) and id(node) in self.kept]
+        return [
+            node.test
+            for node in ast.walk(self.tree)
+            if isinstance(node, ast.Assert) and id(node) in self.kept
+        ]
 
     def _records(self, found: Sequence[Assertion]) -> tuple[tuple[Probe, ...], tuple[Asserted, ...]]:
         probes, assertions = [], []
@@ -460,7 +510,9 @@ class _Prober:
             ids = tuple(name for name, _ in made.asked)
             if ids or not made.predicate:
                 start = made.statement.lineno
-                assertions.append(Asserted(f"a{number}", self.path, start, end, ids, made.predicate, made.cases, source))
+                assertions.append(
+                    Asserted(f"a{number}", self.path, start, end, ids, made.predicate, made.cases, source)
+                )
         return tuple(probes), tuple(assertions)
 
 
@@ -493,7 +545,9 @@ def _questions(made: Assertion) -> str:
     if not asked:
         return "(pass_by())"
     if made.loop is not None:
-        element: ast.expr = ast.parse(f"({', '.join(asked)},)" if len(asked) > 1 else asked[0], mode="eval").body
+        element: ast.expr = ast.parse(
+            f"({', '.join(asked)},)" if len(asked) > 1 else asked[0], mode="eval"
+        ).body
         return ast.unparse(ast.ListComp(element, made.loop.generators))
     return "; ".join(asked)
 

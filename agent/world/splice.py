@@ -75,7 +75,9 @@ class Text:
         """The text with the edits made. An edit inside the range of a larger one is dropped with it."""
         result = []
         done = 0
-        for edit in sorted(edits, key=lambda e: (e.start, -e.end) if e.end > e.start else (e.start, -e.start)):
+        for edit in sorted(
+            edits, key=lambda e: (e.start, -e.end) if e.end > e.start else (e.start, -e.start)
+        ):
             if edit.start < done:
                 continue
             result.append(self.data[done : edit.start].decode("utf-8", "surrogatepass"))
@@ -120,4 +122,6 @@ def docstrings(text: Text, tree: ast.AST) -> list[Edit]:
 
 
 def _is_text(node: ast.expr) -> bool:
-    return isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, (str, bytes)))
+    return isinstance(node, ast.JoinedStr) or (
+        isinstance(node, ast.Constant) and isinstance(node.value, (str, bytes))
+    )

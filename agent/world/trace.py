@@ -164,7 +164,9 @@ def _frame_record(frame: Frame) -> dict[str, Any]:
     row: dict[str, Any] = {"event": frame.event, "function": frame.function, "file": frame.file}
     row["line"] = frame.line
     defaults: dict[str, Any] = {"depth": 0, "run": 1, "visit": 1, "value": None, "probe": None}
-    row |= {name: getattr(frame, name) for name, default in defaults.items() if getattr(frame, name) != default}
+    row |= {
+        name: getattr(frame, name) for name, default in defaults.items() if getattr(frame, name) != default
+    }
     if frame.locals:
         row["locals"] = dict(frame.locals)
     return row
@@ -208,9 +210,7 @@ def _read_frame(row: Mapping[str, Any], number: int, line: str) -> Frame:
     )
 
 
-def _typed(
-    row: Mapping[str, Any], name: str, kind: type, number: int, line: str, default: Any = None
-) -> Any:
+def _typed(row: Mapping[str, Any], name: str, kind: type, number: int, line: str, default: Any = None) -> Any:
     value = row.get(name, default)
     if value is None or not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         came = "is missing" if name not in row else f"is {value!r}"

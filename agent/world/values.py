@@ -69,7 +69,9 @@ def _literal(node: ast.expr) -> Any:
     if isinstance(node, ast.Dict):
         if any(key is None for key in node.keys):
             raise ValueError("no literal")
-        return {_literal(key): _literal(value) for key, value in zip(node.keys, node.values, strict=True) if key}
+        return {
+            _literal(key): _literal(value) for key, value in zip(node.keys, node.values, strict=True) if key
+        }
     if isinstance(node, ast.Name) and node.id in ("inf", "nan"):
         return float(node.id)
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.UAdd)):

@@ -33,7 +33,11 @@ def judge(predictions: Sequence[Prediction], expectations: Sequence[Expectation]
     if not predictions:
         return Verdict("unknown", ("nothing was predicted (no world model)",))
     whole = [p for p in predictions if p.complete and not p.illegal]
-    thrown = [f"sample {p.sample}: {p.illegal or 'the answer is cut or no answer'}" for p in predictions if p not in whole]
+    thrown = [
+        f"sample {p.sample}: {p.illegal or 'the answer is cut or no answer'}"
+        for p in predictions
+        if p not in whole
+    ]
     if not whole:
         return Verdict("unknown", tuple(thrown))
     runs = range(1, max(p.runs for p in whole) + 1)
@@ -48,14 +52,18 @@ def judge(predictions: Sequence[Prediction], expectations: Sequence[Expectation]
             row.append(samples[0] if agreed[-1] else "unknown")
             if row[-1] == "broken":
                 source = "" if expectation.origin == "assertion" else "expected from the report: "
-                reasons.append(f"run {run}: {source}{expectation.why} [{_values(expectation, whole[0].trace, run)}]")
+                reasons.append(
+                    f"run {run}: {source}{expectation.why} [{_values(expectation, whole[0].trace, run)}]"
+                )
         table[expectation.id] = tuple(row)
     endings = [[_ended(p, run) for p in whole] for run in runs]
     agreed += [len(set(ending)) == 1 for ending in endings]
     for run, ending in zip(runs, endings, strict=True):
         if set(ending) == {"broken"}:
             outcome = whole[0].trace.outcome(run)
-            reasons.append(f"run {run} is predicted to end in {outcome.message if outcome else 'an exception'}")
+            reasons.append(
+                f"run {run} is predicted to end in {outcome.message if outcome else 'an exception'}"
+            )
     agreement = sum(agreed) / len(agreed) if len(whole) > 1 and agreed else None
     if reasons:
         return Verdict("broken", (*reasons, *thrown), table, agreement)
@@ -95,7 +103,7 @@ def judge_observed(trace: Trace, expectations: Sequence[Expectation], *, passed:
     for expectation in expectations:
         row: tuple[Judgement, ...] = tuple(evaluate(expectation, trace, run) for run in runs)
         if passed and expectation.origin == "assertion":
-            row = ("holds",) * len(runs)
+            row = tuple("holds" for _ in runs)
         table[expectation.id] = row
         for run, judged in zip(runs, row, strict=True):
             if judged == "broken":
