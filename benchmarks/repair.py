@@ -1,10 +1,12 @@
 """How many small bugs the offline proposer fixes, and how many wrong patches it claims.
 
-    python benchmarks/repair.py --data humanevalfix.jsonl.gz [--limit N] [--workers N] [--seconds S] [--json OUT]
+    python benchmarks/repair.py --data humanevalfix.jsonl.gz [--limit N] [--workers N] [--seconds S]
+    [--json OUT]
 
-The data: rows in HumanEvalFix's columns (``declaration``, ``prompt``, ``buggy_solution``, ``example_test``, ``test``, ``entry_point``,
-``docstring``). Each bug becomes a git repository of ``solution.py``, the visible ``example_test`` and ``issue.md``;
-the search runs in a local sandbox; ``test``, which it never sees, scores the first candidate.
+The data: rows in HumanEvalFix's columns (``declaration``, ``prompt``, ``buggy_solution``,
+``example_test``, ``test``, ``entry_point``,
+``docstring``). Each bug becomes a git repository of ``solution.py``, the visible ``example_test`` and
+``issue.md``; the search runs in a local sandbox; ``test``, which it never sees, scores the first candidate.
 """
 
 from __future__ import annotations
@@ -23,7 +25,6 @@ from typing import Any
 from agent.offline import Budget, Search
 from sandbox import Sandbox, SandboxSpec, open_sandbox
 from sandbox.errors import FixbugError
-
 
 DEPTH = 10
 """How far down the ranking a correct patch is looked for (only the first one counts)."""
@@ -62,7 +63,9 @@ def repair(job: tuple[dict[str, Any], float, int]) -> dict[str, Any]:
         prepare(row, Path(folder))
         with open_sandbox(SandboxSpec(kind="local", source=Path(folder), python=sys.executable)) as sandbox:
             issue = (Path(folder) / "issue.md").read_text(encoding="utf-8")
-            search = Search(sandbox, ["test_example.py"], prose=issue, budget=Budget(seconds=seconds), jobs=jobs)
+            search = Search(
+                sandbox, ["test_example.py"], prose=issue, budget=Budget(seconds=seconds), jobs=jobs
+            )
             found = []
             try:
                 found = list(search)

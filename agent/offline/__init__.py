@@ -1,7 +1,7 @@
 """The proposer that needs no model: program repair by search.
 
-``Search`` looks for small edits that make failing tests pass (``docs/offline.md``); ``OfflineProposer`` hands them to
-the loop one at a time.
+``Search`` looks for small edits that make failing tests pass (``docs/offline.md``);
+``OfflineProposer`` hands them to the loop one at a time.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Edits of expressions: operators, constants, names, calls, conditions, containers, and borrowed expressions.
 
 Each operator yields ``(cost, kind, text)``: the text that replaces the expression, and a cost that is the
-negative logarithm of how likely such an edit is a fix (a prior; ``search.py`` adds the place's suspiciousness).
+negative logarithm of how likely such an edit is a fix (a prior; ``search.py`` adds the place's
+suspiciousness).
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ COMPARISONS = {
     "is": ["is not", "=="],
     "is not": ["is", "!="],
 }
+ORDERS = ("<", "<=", ">", ">=")
 ARITHMETIC = {
     "+": ["-", "*", "%", "//"],
     "-": ["+", "%", "*", "//"],
@@ -47,19 +49,41 @@ ARITHMETIC = {
 }
 COMMUTATIVE = {"+", "*", "&", "|", "^"}
 FAMILIES = [
-    ["min", "max"], ["any", "all"], ["sum", "len", "max", "min"], ["int", "round", "float", "str"], ["str", "repr"],
+    ["min", "max"], ["any", "all"], ["sum", "len", "max", "min"], ["int", "round", "float", "str"],
+    ["str", "repr"],
     ["list", "set", "tuple", "sorted", "reversed"], ["floor", "ceil", "trunc"], ["islower", "isupper"],
     ["upper", "lower", "title", "capitalize", "casefold", "swapcase"], ["startswith", "endswith"],
     ["lstrip", "rstrip", "strip"], ["isalpha", "isdigit", "isalnum", "isnumeric", "isspace"],
-    ["find", "rfind", "index", "rindex"], ["split", "rsplit", "splitlines"], ["append", "extend", "add", "insert"],
-    ["pop", "popleft", "remove", "discard"], ["keys", "values", "items"], ["union", "intersection", "difference"],
-    ["get", "pop", "setdefault"], ["isinstance", "issubclass"], ["first", "last"], ["seconds", "total_seconds"],
-    ["bin", "oct", "hex"], ["ord", "chr"], ["sin", "cos"], ["removeprefix", "removesuffix"], ["ljust", "rjust"],
-    ["update", "setdefault"], ["appendleft", "append"], ["match", "search", "fullmatch"], ["range", "enumerate"],
+    ["find", "rfind", "index", "rindex"], ["split", "rsplit", "splitlines"], ["append", "extend",
+    "add", "insert"],
+    ["pop", "popleft", "remove", "discard"], ["keys", "values", "items"], ["union", "intersection",
+    "difference"],
+    ["get", "pop", "setdefault"], ["isinstance", "issubclass"], ["first", "last"], ["seconds",
+    "total_seconds"],
+    ["bin", "oct", "hex"], ["ord", "chr"], ["sin", "cos"], ["removeprefix", "removesuffix"], ["ljust",
+    "rjust"],
+    ["update", "setdefault"], ["appendleft", "append"], ["match", "search", "fullmatch"], ["range",
+    "enumerate"],
 ]  # fmt: skip
-WRAPPERS = ["abs", "len", "int", "str", "set", "list", "sorted", "sum", "round", "float", "bool", "max", "min", "tuple"]
+WRAPPERS = [
+    "abs",
+    "len",
+    "int",
+    "str",
+    "set",
+    "list",
+    "sorted",
+    "sum",
+    "round",
+    "float",
+    "bool",
+    "max",
+    "min",
+    "tuple",
+]
 SUFFIXES = [
-    ".lower()", ".upper()", ".strip()", "[::-1]", "[1:]", "[:-1]", ".copy()", ".items()", ".values()", ".keys()",
+    ".lower()", ".upper()", ".strip()", "[::-1]", "[1:]", "[:-1]", ".copy()", ".items()", ".values()",
+    ".keys()",
     ".split()", ".encode()", ".decode()",
 ]  # fmt: skip
 
@@ -88,7 +112,8 @@ class Site:
         if self.node.lpar or not is_compound(text):
             return text
         delimited = (
-            cst.Arg, cst.Assign, cst.AugAssign, cst.AnnAssign, cst.Return, cst.Index, cst.If, cst.While, cst.Expr,
+            cst.Arg, cst.Assign, cst.AugAssign, cst.AnnAssign, cst.Return, cst.Index, cst.If,
+            cst.While, cst.Expr,
             cst.Element, cst.Slice, cst.For, cst.FormattedStringExpression, cst.Assert, cst.Lambda,
         )  # fmt: skip
         return text if isinstance(self.parent, delimited) else f"({text})"
@@ -96,14 +121,15 @@ class Site:
     @property
     def is_condition(self) -> bool:
         parent = self.parent
-        return (isinstance(parent, (cst.If, cst.While, cst.IfExp, cst.CompIf)) and parent.test is self.node) or (
-            isinstance(parent, (cst.BooleanOperation, cst.UnaryOperation)) and is_boolean(self.node)
-        )
+        return (
+            isinstance(parent, (cst.If, cst.While, cst.IfExp, cst.CompIf)) and parent.test is self.node
+        ) or (isinstance(parent, (cst.BooleanOperation, cst.UnaryOperation)) and is_boolean(self.node))
 
 
 @dataclass
 class Pool:
-    """What edits may borrow: expressions and constants of one function, words of its documentation and issue."""
+    """What edits may borrow: expressions and constants of one function, words of its documentation and
+    issue."""
 
     expressions: dict[str, int] = field(default_factory=dict)
     conditions: dict[str, int] = field(default_factory=dict)
@@ -127,22 +153,32 @@ def pool_of(source: Source, function: Function, prose: str) -> Pool:
                 numbers.setdefault(text)
             elif isinstance(node, cst.SimpleString):
                 strings.setdefault(text)
-            if len(text) <= 120 and not isinstance(node, (cst.Name, cst.Integer, cst.Float, cst.SimpleString)):
+            if len(text) <= 120 and not isinstance(
+                node, (cst.Name, cst.Integer, cst.Float, cst.SimpleString)
+            ):
                 pool.expressions.setdefault(text, source.span(node)[0])
                 if is_boolean(node):
                     pool.conditions.setdefault(text, source.span(node)[0])
     attributes: dict[str, None] = {}
     for node in source.walk(function.owner or function.node):
-        if isinstance(node, cst.Attribute) and isinstance(node.value, cst.Name) and node.value.value == "self":
+        if (
+            isinstance(node, cst.Attribute)
+            and isinstance(node.value, cst.Name)
+            and node.value.value == "self"
+        ):
             parent = source.parent(node)
             if not (isinstance(parent, cst.Call) and parent.func is node):
                 attributes.setdefault(source.code(node))
     pool.attributes = list(attributes)
     pool.callables = [
-        f.name for f in source.functions if f.owner is None and f.name != function.name and len(f.parameters) == 1
+        f.name
+        for f in source.functions
+        if f.owner is None and f.name != function.name and len(f.parameters) == 1
     ]
     pool.callables += [
-        name for name in function.bound if any(f.name == name and len(f.parameters) == 1 for f in source.functions)
+        name
+        for name in function.bound
+        if any(f.name == name and len(f.parameters) == 1 for f in source.functions)
     ]
     pool.strings, pool.numbers = list(strings), list(numbers)
     documentation = (function.node.get_docstring() or "") + "\n" + prose
@@ -152,7 +188,9 @@ def pool_of(source: Source, function: Function, prose: str) -> Pool:
 
 
 def is_docstring(source: Source, node: cst.CSTNode) -> bool:
-    return isinstance(source.parent(node), cst.Expr) and isinstance(node, (cst.SimpleString, cst.ConcatenatedString))
+    return isinstance(source.parent(node), cst.Expr) and isinstance(
+        node, (cst.SimpleString, cst.ConcatenatedString)
+    )
 
 
 def is_boolean(node: cst.BaseExpression) -> bool:
@@ -190,7 +228,7 @@ def changes(site: Site) -> Iterator[Change]:
         yield from display(site, node)
     elif isinstance(node, cst.IfExp):
         test, body, orelse = site.code(node.test), site.code(node.body), site.code(node.orelse)
-        yield 1.3, "swap branches", f"{orelse} if {test} else {body}"
+        yield 1.6, "swap branches", f"{orelse} if {test} else {body}"
         yield 3.0, "keep one branch", body
         yield 3.0, "keep one branch", orelse
     if site.is_condition:
@@ -205,9 +243,8 @@ def compare(site: Site, node: cst.Comparison) -> Iterator[Change]:
         start = site.source.span(node)[0]
         a, b = (x - start for x in site.source.span(target.operator))
         data = site.text.encode()
-        boundary = {"<": "<=", "<=": "<", ">": ">=", ">=": ">", "==": "!=", "!=": "=="}
         for new in COMPARISONS.get(old, []):
-            cost = 0.9 if boundary.get(old) == new else 1.2 if "in" not in new else 2.5
+            cost = comparison_cost(old, new)
             yield cost, "comparison operator", (data[:a] + new.encode() + data[b:]).decode()
     if len(node.comparisons) == 1:
         left, right = site.code(node.left), site.code(node.comparisons[0].comparator)
@@ -216,10 +253,23 @@ def compare(site: Site, node: cst.Comparison) -> Iterator[Change]:
             yield 2.1, f"both sides in {wrapper}", f"{wrapper}({left}) {middle} {wrapper}({right})"
         for suffix in SUFFIXES:
             yield 2.4, f"both sides with {suffix}", f"{left}{suffix} {middle} {right}{suffix}"
-        yield 1.6, "swap sides", (
-            f"{site.code(node.comparisons[0].comparator)} {site.source.code(node.comparisons[0].operator).strip()} "
-            f"{site.code(node.left)}"
+        yield (
+            1.6,
+            "swap sides",
+            (
+                f"{site.code(node.comparisons[0].comparator)} {site.source.code(node.comparisons[0].operator).strip()} "  # noqa: E501
+                f"{site.code(node.left)}"
+            ),
         )
+
+
+def comparison_cost(old: str, new: str) -> float:
+    """A shifted bound or a negation is a likelier slip than a comparison of another kind."""
+    if {old, new} in ({"<", "<="}, {">", ">="}, {"==", "!="}, {"in", "not in"}, {"is", "is not"}):
+        return 0.9
+    if old in ORDERS and new in ORDERS:
+        return 1.2
+    return 1.8 if old in ORDERS or new in ORDERS else 2.6
 
 
 def boolean(site: Site, node: cst.BooleanOperation) -> Iterator[Change]:
@@ -231,7 +281,11 @@ def boolean(site: Site, node: cst.BooleanOperation) -> Iterator[Change]:
         yield 1.2, "boolean operator, the whole chain", f" {other} ".join(site.code(part) for part in chain)
         old = "and" if other == "or" else "or"
         for drop in range(len(chain)):
-            yield 1.8, "drop condition", f" {old} ".join(site.code(p) for i, p in enumerate(chain) if i != drop)
+            yield (
+                1.8,
+                "drop condition",
+                f" {old} ".join(site.code(p) for i, p in enumerate(chain) if i != drop),
+            )
     yield 1.6, "drop condition", left
     yield 1.6, "drop condition", right
 
@@ -241,7 +295,11 @@ def boolean_chain(node: cst.BaseExpression) -> list[cst.BaseExpression]:
         return [node]
     out: list[cst.BaseExpression] = []
     for side in (node.left, node.right):
-        same = isinstance(side, cst.BooleanOperation) and type(side.operator) is type(node.operator) and not side.lpar
+        same = (
+            isinstance(side, cst.BooleanOperation)
+            and type(side.operator) is type(node.operator)
+            and not side.lpar
+        )
         out += boolean_chain(side) if same else [side]
     return out
 
@@ -260,6 +318,7 @@ def binary(site: Site, node: cst.BinaryOperation) -> Iterator[Change]:
         a, b = site.code(inner.left), site.code(inner.right)
         first = site.source.code(inner.operator).strip()
         yield 1.2, "drop operand", f"{a} {old} {right}"
+        yield 1.4, "drop operand", f"{a} {first} {right}"
         yield 1.5, "regroup", f"{a} {first} ({b} {old} {right})"
     if isinstance(node.right, cst.BinaryOperation) and not node.right.lpar:
         inner = node.right
@@ -277,7 +336,9 @@ def number(site: Site, node: cst.Integer | cst.Float) -> Iterator[Change]:
     yield from ((1.6, "common constant", str(new)) for new in common)
     own = [n for n in site.pool.numbers if n != node.value]
     yield from ((1.8, "constant of this function", new) for new in own)
-    yield from ((2.3, "number of the documentation", new) for new in site.pool.documented_numbers if new != node.value)
+    yield from (
+        (2.3, "number of the documentation", new) for new in site.pool.documented_numbers if new != node.value
+    )
     yield from ((2.2, "variable for constant", new) for new in site.names)
     yield 3.0, "True for constant", "True"
     yield 3.0, "False for constant", "False"
@@ -338,7 +399,7 @@ def name(site: Site, node: cst.Name) -> Iterator[Change]:
         yield from ((2.3, "variable for constant", new) for new in site.names)
         return
     called = isinstance(site.parent, cst.Call) and site.parent.func is node
-    yield from ((1.3, "sibling function", new) for new in siblings(old))
+    yield from ((1.1, "sibling function", new) for new in siblings(old))
     if called:
         arity = len(site.parent.args) if isinstance(site.parent, cst.Call) else 0
         for function in site.source.functions:
@@ -346,7 +407,11 @@ def name(site: Site, node: cst.Name) -> Iterator[Change]:
                 yield 2.0, "another function of this file", function.name
         return
     if old in ("int", "str", "float", "list", "dict", "tuple", "set", "bool", "bytes"):
-        yield from ((2.0, "another type", t) for t in ("int", "str", "float", "list", "dict", "tuple", "set") if t != old)
+        yield from (
+            (2.0, "another type", t)
+            for t in ("int", "str", "float", "list", "dict", "tuple", "set")
+            if t != old
+        )
         return
     yield from ((1.3, "another variable", new) for new in site.names if new != old)
     yield from ((2.0, "module constant", new) for new in site.source.module_names if new != old)
@@ -364,7 +429,7 @@ def siblings(old: str) -> list[str]:
 
 def attribute(site: Site, node: cst.Attribute) -> Iterator[Change]:
     base, old = site.code(node.value), node.attr.value
-    yield from ((1.3, "sibling method", f"{base}.{new}") for new in siblings(old))
+    yield from ((1.1, "sibling method", f"{base}.{new}") for new in siblings(old))
     called = isinstance(site.parent, cst.Call) and site.parent.func is node
     if base == "self" and not called:
         yield from ((1.5, "another attribute", new) for new in site.pool.attributes if new != site.text)
@@ -404,7 +469,11 @@ def call(site: Site, node: cst.Call) -> Iterator[Change]:
     if function in ("sorted", "min", "max") and not any(a.startswith("key") for a in arguments):
         for key in ("len", "abs", "str"):
             yield 2.6, "sort key", f"{function}({', '.join([*arguments, 'key=' + key])})"
-    if isinstance(node.func, cst.Attribute) and node.func.attr.value in ("get", "pop") and len(arguments) == 1:
+    if (
+        isinstance(node.func, cst.Attribute)
+        and node.func.attr.value in ("get", "pop")
+        and len(arguments) == 1
+    ):
         for default in ("None", "0", "''", "[]"):
             yield 2.2, "default of a lookup", f"{function}({arguments[0]}, {default})"
     for extra in site.names:
@@ -425,7 +494,11 @@ def subscript(site: Site, node: cst.Subscript) -> Iterator[Change]:
             yield 2.2, "slice for index", f"{base}[{index}:]"
             yield 2.2, "slice for index", f"{base}[:{index}]"
             yield 2.8, "get with a default", f"{base}.get({index}, 0)"
-            yield from ((2.4, "longer key", f"{base}[({index}, {n})]") for n in site.names if n != index and n != "self")
+            yield from (
+                (2.4, "longer key", f"{base}[({index}, {n})]")
+                for n in site.names
+                if n != index and n != "self"
+            )
         elif isinstance(inner, cst.Slice):
             lower = site.source.code(inner.lower) if inner.lower else ""
             upper = site.source.code(inner.upper) if inner.upper else ""
@@ -462,7 +535,9 @@ def slices(lower: str, upper: str, step: str, names: list[str]) -> Iterator[tupl
         yield from ((2.0, lower, high, step) for high in ["-1", *names])
 
 
-def comprehension(site: Site, node: cst.ListComp | cst.SetComp | cst.GeneratorExp | cst.DictComp) -> Iterator[Change]:
+def comprehension(
+    site: Site, node: cst.ListComp | cst.SetComp | cst.GeneratorExp | cst.DictComp
+) -> Iterator[Change]:
     text = site.text
     start = site.source.span(node)[0]
     data = text.encode()
@@ -473,8 +548,12 @@ def comprehension(site: Site, node: cst.ListComp | cst.SetComp | cst.GeneratorEx
     end = site.source.span(loop)[1] - start
     inside = [n for n in site.source.names_at(site.function, start + 1) if n not in ("self",)]
     targets = [n for n in inside if n in site.source.code(loop.target)]
-    filters = [n for n in targets] + [f"not {n}" for n in targets]
-    filters += [c for c in site.pool.conditions if set(free_names(c)) <= set(inside) and set(free_names(c)) & set(targets)]
+    filters = targets + [f"not {n}" for n in targets]
+    filters += [
+        c
+        for c in site.pool.conditions
+        if set(free_names(c)) <= set(inside) and set(free_names(c)) & set(targets)
+    ]
     if not loop.ifs:
         filters += [f"{n} not in {m}" for n in targets for m in inside if m not in targets]
         filters += [f"{n} in {m}" for n in targets for m in inside if m not in targets]
@@ -529,7 +608,11 @@ def condition(site: Site) -> Iterator[Change]:
         if other == text or not set(free_names(other)) <= visible:
             continue
         borrowed = other in site.pool.conditions
-        there = f"({other})" if is_compound(other) and ("or" in other.split() or "and" in other.split()) else other
+        there = (
+            f"({other})"
+            if is_compound(other) and ("or" in other.split() or "and" in other.split())
+            else other
+        )
         yield (2.2 if borrowed else 2.8), "strengthen condition", f"{here} and {there}"
         yield (2.2 if borrowed else 2.8), "weaken condition", f"{here} or {there}"
         yield 2.7, "strengthen condition", f"not ({other}) and {here}"
@@ -567,7 +650,7 @@ def wrap(site: Site) -> Iterator[Change]:
     base = f"({text})" if is_compound(text) else text
     for wrapper in WRAPPERS:
         if not text.startswith(wrapper + "("):
-            yield 2.0, f"wrap in {wrapper}", f"{wrapper}({text})"
+            yield 1.3 if wrapper in affine(site) else 2.0, f"wrap in {wrapper}", f"{wrapper}({text})"
     for own in site.pool.callables:
         yield 1.8, "wrap in a function of this file", f"{own}({text})"
     for suffix in SUFFIXES:
@@ -587,12 +670,24 @@ def wrap(site: Site) -> Iterator[Change]:
         yield 2.6, "longer key", f"({text}, )"
 
 
+def affine(site: Site) -> tuple[str, ...]:
+    """Calls that are commonly made of an expression of this form."""
+    node = site.node
+    if isinstance(node, cst.BinaryOperation):
+        if isinstance(node.operator, cst.Subtract):
+            return ("abs",)
+        if isinstance(node.operator, cst.Divide):
+            return ("int", "round")
+    if isinstance(node, cst.ListComp):
+        return ("sum", "set", "sorted")
+    return ()
+
+
 def borrow(site: Site) -> Iterator[Change]:
     """Another expression of the same function in this one's place."""
     node, text = site.node, site.text
     if isinstance(site.parent, cst.Call) and site.parent.func is node:
         return
-    start, end = site.source.span(node)
     visible = set(site.names) | set(site.source.module_names) | {f.name for f in site.source.functions}
     for other in site.pool.expressions:
         if other != text and set(free_names(other)) <= visible:

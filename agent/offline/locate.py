@@ -1,6 +1,7 @@
 """Spectrum-based fault localisation: which lines are likely to hold the bug.
 
-Ochiai (Ochiai 1957; Abreu, Zoeteweij and van Gemund, "On the accuracy of spectrum-based fault localization", 2007)::
+Ochiai (Ochiai 1957; Abreu, Zoeteweij and van Gemund, "On the accuracy of spectrum-based fault
+localization", 2007)::
 
     suspicion(line) = failed(line) / sqrt(total_failed * (failed(line) + passed(line)))
 
@@ -34,4 +35,3 @@ def _count(runs: Sequence[Coverage]) -> dict[tuple[str, int], int]:
             for line in lines:
                 counts[path, line] = counts.get((path, line), 0) + 1
     return counts
-

@@ -13,10 +13,14 @@ import libcst as cst
 from agent.offline import expressions, statements
 from agent.offline.source import Edit, Function, Source
 
+PLACE = 1.5
+"""Weight of a place's suspicion against the likelihood of an edit."""
+
 
 @dataclass(frozen=True)
 class Mutant:
-    """One changed version of a file: byte edits of its text, and how likely it is a fix (a low cost is likely)."""
+    """One changed version of a file: byte edits of its text, and how likely it is a fix (a low cost is
+    likely)."""
 
     path: str
     edits: tuple[Edit, ...]
@@ -29,7 +33,8 @@ class Mutant:
 
 
 def mutants(source: Source, suspicion: Mapping[int, float], prose: str = "") -> list[Mutant]:
-    """First-order mutants of the functions with a suspicious line, likeliest first; unparsed and possibly equal.
+    """First-order mutants of the functions with a suspicious line, likeliest first; unparsed and
+    possibly equal.
 
     ``suspicion``: line → 0..1. A statement's edits take the greatest suspicion of its lines.
     """
@@ -38,15 +43,13 @@ def mutants(source: Source, suspicion: Mapping[int, float], prose: str = "") -> 
         first, last = source.line(function.start), source.line(function.end)
         if not any(first < line <= last or line == first == last for line in suspicion):
             continue
-        if any(f is not function and f.start < function.start and f.end >= function.end for f in source.functions):
-            pass  # a nested function has mutants of its own; the outer one leaves its statements alone
         pool = expressions.pool_of(source, function, prose)
         for cost, kind, line, edits in _all(source, function, pool):
             place = suspicion.get(line, 0.0)
             if place <= 0.0:
                 place = 0.3 * max((s for at, s in suspicion.items() if first <= at <= last), default=0.0)
             if place > 0.0:
-                found.append(Mutant(source.path, edits, kind, line, cost - math.log(place)))
+                found.append(Mutant(source.path, edits, kind, line, cost - PLACE * math.log(place)))
     found.sort(key=lambda m: m.cost)
     return found
 
@@ -92,9 +95,9 @@ def _mutable(source: Source, node: cst.CSTNode, function: Function) -> bool:
     for ancestor in source.ancestors(node):
         if isinstance(ancestor, (cst.AssignTarget, cst.Annotation)):
             return isinstance(child, cst.Subscript) and child is not node
-        if isinstance(ancestor, (cst.AugAssign, cst.AnnAssign, cst.For, cst.CompFor, cst.NamedExpr)):
-            if ancestor.target is child:
-                return isinstance(child, cst.Subscript) and child is not node
+        binds = isinstance(ancestor, (cst.AugAssign, cst.AnnAssign, cst.For, cst.CompFor, cst.NamedExpr))
+        if binds and getattr(ancestor, "target", None) is child:
+            return isinstance(child, cst.Subscript) and child is not node
         if isinstance(ancestor, (cst.BaseSmallStatement, cst.BaseCompoundStatement)):
             return True
         child = ancestor

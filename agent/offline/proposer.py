@@ -1,4 +1,5 @@
-"""The search as the loop's proposer: one candidate a round, each checked by the ordinary tests before it is proposed."""
+"""The search as the loop's proposer: one candidate a round, each checked by the ordinary tests before
+it is proposed."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ class OfflineProposer:
         self._candidates: Iterator[Candidate] = iter(())
 
     def propose(self, box: Sandbox, brief: Brief, feedback: str | None) -> Proposal | None:
-        """The next candidate. ``feedback`` changes nothing: a rejected patch is simply not the last one tried.
+        """The next candidate. ``feedback`` changes nothing: a rejected patch is simply not the last
+        one tried.
 
         Raises ``UsageError`` when the tests pass already, or run none of the repository's code.
         """
@@ -43,7 +45,7 @@ class OfflineProposer:
         for candidate in self._candidates:
             if self._passes(box, brief, candidate):
                 note = (
-                    f"{candidate.description} (candidate {candidate.rank} of {self._search.report.plausible} that "
+                    f"{candidate.description} (candidate {candidate.rank} of {self._search.report.plausible} that "  # noqa: E501
                     f"pass; agreement {candidate.confidence:.0%}; {self._search.report})"
                 )
                 return Proposal(candidate.patch, note=note)

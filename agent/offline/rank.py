@@ -1,8 +1,8 @@
 """Which of several edits that all pass the visible tests is the fix: likelihood, generality, agreement.
 
-Passing the visible tests is weak evidence: most edits that pass a short test are wrong (overfitting). What else is
-legitimately visible is used here: the examples of docstrings and issue; how each edit behaves on inputs made from those
-that the tests use; what kind of edit it is.
+Passing the visible tests is weak evidence: most edits that pass a short test are wrong (overfitting).
+What else is legitimately visible is used here: the examples of docstrings and issue; how each edit
+behaves on inputs made from those that the tests use; what kind of edit it is.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import ast
 import doctest
 import math
 import random
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from agent.offline.mutate import Mutant
@@ -25,6 +26,14 @@ QUESTIONS = 120
 EXAMPLE_PENALTY = 4.0
 CRASH_PENALTY = 3.0
 TYPE_PENALTY = 3.0
+SECOND_VOTE = 0.3
+"""How much another edit that behaves the same adds: edits are not independent witnesses."""
+
+ONE_LINE = re.compile(
+    r"(?:for example:?|e\.?g\.?:?|example:?|[-*])?\s*`?(?P<call>(?P<name>[A-Za-z_]\w*)\(.*\))`?\s*"
+    r"(?:==?|=+>|-+>|➞|→|#\s*(?:=>|->)?|(?:should )?(?:returns?|gives?|be)|:)\s*`?(?P<value>[^`]+?)[`.;]?$",
+    re.IGNORECASE,
+)
 
 Question = tuple[str, str]
 
@@ -49,7 +58,9 @@ def rank(
     answers: dict[int, Sequence[str]] = {}
     if asked:
         outcomes = trials.ask([None, *compared], asked, seconds=20)
-        answers = {i: outcome.answers for i, outcome in outcomes.items() if len(outcome.answers) == len(asked)}
+        answers = {
+            i: outcome.answers for i, outcome in outcomes.items() if len(outcome.answers) == len(asked)
+        }
     scored: list[tuple[float, int, tuple[str, ...]]] = []
     before = answers.get(0, ())
     for i, mutant in enumerate(compared, 1):
@@ -62,8 +73,9 @@ def rank(
         score += generality(before[len(examples) :], own[len(examples) :])
         scored.append((score, i, tuple(own)))
     weights: dict[tuple[str, ...], float] = {}
-    for score, _, behaviour in scored:
-        weights[behaviour] = weights.get(behaviour, 0.0) + math.exp(-score)
+    for score, _, behaviour in sorted(scored):
+        known = weights.get(behaviour)
+        weights[behaviour] = math.exp(-score) if known is None else known + SECOND_VOTE * math.exp(-score)
     total = sum(weights.values())
     scored.sort(key=lambda s: (-weights[s[2]], s[0]))
     ranked = [(compared[i - 1], weights[behaviour] / total) for _, i, behaviour in scored]
@@ -71,19 +83,30 @@ def rank(
 
 
 def documented(sources: Mapping[str, Source], prose: str) -> Iterator[tuple[str, str, str]]:
-    """Examples in doctest's form: file, expression, what it should show."""
-    parser = doctest.DocTestParser()
+    """Examples of docstrings and issue: file, expression, what it should show."""
     for path, source in sources.items():
-        texts = [f.node.get_docstring() or "" for f in source.functions]
-        for text in (*texts, prose):
+        names = {f.name for f in source.functions if f.owner is None}
+        for text in (*(f.node.get_docstring() or "" for f in source.functions), prose):
+            yield from ((path, expression, want) for expression, want in examples_in(text, names))
+
+
+def examples_in(text: str, names: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Doctest's examples, and one-line ones such as ``f(2) == 4``, ``f(2) => 4`` or ``f(2) returns 4``."""
+    try:
+        for example in doctest.DocTestParser().get_examples(text):
+            expression = example.source.strip()
+            if example.want and _is_expression(expression):
+                yield expression, example.want
+    except ValueError:
+        pass  # not doctest's form: no examples of that kind
+    for line in text.splitlines():
+        match = ONE_LINE.match(line.strip().removeprefix(">>> "))
+        if match and match["name"] in names and _is_expression(match["call"]):
             try:
-                examples = parser.get_examples(text)
-            except ValueError:
+                value = ast.literal_eval(match["value"].strip())
+            except (SyntaxError, ValueError):
                 continue
-            for example in examples:
-                expression = example.source.strip()
-                if example.want and _is_expression(expression):
-                    yield path, expression, example.want
+            yield match["call"], repr(value) + "\n"
 
 
 def _is_expression(text: str) -> bool:
@@ -130,7 +153,9 @@ def questions(sources: Mapping[str, Source], base: Outcome, rng: random.Random) 
                 if values:
                     at = rng.randrange(len(values))
                     other = rng.choice(calls)
-                    values[at] = other[at] if rng.random() < 0.2 and at < len(other) else vary(values[at], rng)
+                    values[at] = (
+                        other[at] if rng.random() < 0.2 and at < len(other) else vary(values[at], rng)
+                    )
             found.setdefault((path, f"{name}(*{values!r})"))
     return list(found)
 
@@ -140,7 +165,9 @@ def vary(value: Any, rng: random.Random) -> Any:
     if isinstance(value, bool):
         return not value
     if isinstance(value, int):
-        return rng.choice((value + 1, value - 1, value + 2, value * 2, value + 10, value // 2, abs(value), 0, 1))
+        return rng.choice(
+            (value + 1, value - 1, value + 2, value * 2, value + 10, value // 2, abs(value), 0, 1)
+        )
     if isinstance(value, float):
         return rng.choice((value + 1.0, value - 0.5, value * 2, value / 2, float(int(value)), value + 0.1))
     if isinstance(value, str):

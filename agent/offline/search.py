@@ -18,7 +18,13 @@ from sandbox.errors import UsageError
 
 MAX_FILES = 12
 MARGIN = 2.2
-"""After the first passing edit the search goes on to edits this much costlier, so that better ones can compete."""
+"""After the first passing edit the search goes on to edits this much costlier, so that better ones can
+compete."""
+
+GRACE = 300
+"""... and for no longer than half as many trials again as it took, and this many."""
+COLD = 0.3
+"""Suspicion, where the test never ends, of the lines outside the endless loop."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +115,8 @@ class Search:
         base, mode, spec = self.trials.base(self.tests)
         if base.ok:
             raise UsageError(
-                f"the tests pass before any change: {', '.join(self.tests)}", cure="name a test that shows the bug"
+                f"the tests pass before any change: {', '.join(self.tests)}",
+                cure="name a test that shows the bug",
             )
         suspicion = self._locate(base)
         self._prepare(base, suspicion)
@@ -156,6 +163,10 @@ class Search:
                 passing.append(outcome.lines)
         scores = locate.ochiai([base.lines], passing)
         scores = {path: lines for path, lines in scores.items() if not self._is_test(path)}
+        if base.hangs:
+            for path, lines in scores.items():
+                hot = set(base.hot.get(path, ()))
+                scores[path] = {line: score if line in hot else COLD * score for line, score in lines.items()}
         best = sorted(scores, key=lambda p: -max(scores[p].values()))[:MAX_FILES]
         if not best:
             raise UsageError(
@@ -179,9 +190,12 @@ class Search:
     ) -> Iterator[tuple[Mutant, Outcome]]:
         """Try a queue in its order, in batches that grow, until it, the budget or the interest ends."""
         position, size = 0, 64
+        enough: float | None = None
         while position < len(queue) and self._left():
-            if passing and queue[position].cost > min(m.cost for m in passing) + MARGIN:
-                return
+            if passing:
+                enough = enough or 1.5 * self._tried + GRACE
+                if self._tried >= enough or queue[position].cost > min(m.cost for m in passing) + MARGIN:
+                    return
             batch: list[Mutant] = []
             while position < len(queue) and len(batch) < size:
                 mutant = queue[position]
@@ -193,7 +207,9 @@ class Search:
             if not batch:
                 return
             began = time.monotonic()
-            outcomes = self.trials.run(mode, spec, batch, seconds=max(0.5, self.budget.seconds - self._elapsed))
+            outcomes = self.trials.run(
+                mode, spec, batch, seconds=max(0.5, self.budget.seconds - self._elapsed)
+            )
             took = max(time.monotonic() - began, 1e-3)
             size = max(32, min(1000, int(2.0 * len(batch) / took)))
             self._tried += len(outcomes)
@@ -205,8 +221,8 @@ class Search:
     def _pairs(
         self, queue: Sequence[Mutant], close: Sequence[tuple[Mutant, Outcome]], base: Outcome
     ) -> list[Mutant]:
-        """Second-order mutants: edits that changed the failure for the better, then any likely ones, with a likely edit
-        elsewhere in the file."""
+        """Second-order mutants: edits that changed the failure for the better, then any likely ones,
+        with a likely edit elsewhere in the file."""
         better = sorted(close, key=lambda pair: (-(pair[1].passed - pair[1].failed), pair[0].cost))[:60]
         pairs: list[Mutant] = []
         firsts = [(m, 1.5 if o.passed > base.passed else 0.7) for m, o in better]
@@ -243,7 +259,7 @@ class Search:
 
 def overlap(first: Mutant, second: Mutant) -> bool:
     return any(
-        a.start < b.end and b.start < a.end or a.start == b.start for a in first.edits for b in second.edits
+        (a.start < b.end and b.start < a.end) or a.start == b.start for a in first.edits for b in second.edits
     )
 
 

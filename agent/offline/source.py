@@ -1,4 +1,5 @@
-"""One Python file as the search sees it: its tree, where each node stands in the text, and what is in scope there."""
+"""One Python file as the search sees it: its tree, where each node stands in the text, and what is in
+scope there."""
 
 from __future__ import annotations
 
@@ -200,7 +201,8 @@ def names_in_target(target: cst.CSTNode) -> list[str]:
 
 @lru_cache(maxsize=100_000)
 def free_names(text: str) -> tuple[str, ...]:
-    """Names that a statement or expression reads and does not bind itself, in order; () if it does not parse."""
+    """Names that a statement or expression reads and does not bind itself, in order; () if it does not
+    parse."""
     try:
         tree = ast.parse(text)
     except SyntaxError:

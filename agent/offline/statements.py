@@ -1,4 +1,5 @@
-"""Edits of statements: delete, move, insert and replace with borrowed ones, guard, wrap; and edits in several places."""
+"""Edits of statements: delete, move, insert and replace with borrowed ones, guard, wrap; and edits in
+several places."""
 
 from __future__ import annotations
 
@@ -73,7 +74,13 @@ def changes(source: Source, function: Function, pool: Pool) -> Iterator[Change]:
             if i + 1 < len(block.nodes):
                 below = source.slice(*block.ranges[i + 1])
                 below = below if below.endswith("\n") else below + "\n"
-                swap = (Edit(start, block.ranges[i + 1][1], below + source.slice(end, block.ranges[i + 1][0]) + text),)
+                swap = (
+                    Edit(
+                        start,
+                        block.ranges[i + 1][1],
+                        below + source.slice(end, block.ranges[i + 1][0]) + text,
+                    ),
+                )
                 yield 2.0, "swap statements", line, swap
             yield from moves(source, block, i, text, line)
             if isinstance(node, cst.If):
@@ -170,24 +177,35 @@ def one_line_suites(source: Source, block: Block) -> Iterator[Change]:
 
 
 def borrowed_statements(source: Source, function: Function) -> dict[str, float]:
-    """Simple statements of this file with the cost of borrowing them: the same function, then class, then file."""
+    """Simple statements of this file with the cost of borrowing them: the same function, then class,
+    then file.
+
+    A call that other methods of a class make for its effect is what a method most often forgets.
+    """
     loans: dict[str, float] = {}
-    ordered = sorted(source.functions, key=lambda f: (f.node is not function.node, f.owner is not function.owner))
+    ordered = sorted(
+        source.functions, key=lambda f: (f.node is not function.node, f.owner is not function.owner)
+    )
     for other in ordered:
         cost = 2.2 if other.node is function.node else 2.3 if other.owner is function.owner else 3.0
         for node in source.walk(other.node.body):
             small: list[cst.CSTNode] = []
-            if isinstance(node, cst.SimpleStatementLine):
-                small = list(node.body)
-            elif isinstance(node, cst.SimpleStatementSuite):
+            if isinstance(node, (cst.SimpleStatementLine, cst.SimpleStatementSuite)):
                 small = list(node.body)
             for statement in small:
                 text = source.code(statement)
-                if isinstance(statement, cst.Expr) and not isinstance(statement.value, (cst.Call, cst.Await, cst.Yield)):
+                if isinstance(statement, cst.Expr) and not isinstance(
+                    statement.value, (cst.Call, cst.Await, cst.Yield)
+                ):
                     continue
                 if isinstance(statement, (cst.Import, cst.ImportFrom, cst.Pass)) or len(text) > 160:
                     continue
-                loans.setdefault(text, cost)
+                housekeeping = (
+                    other.owner is not None
+                    and isinstance(statement, cst.Expr)
+                    and other.node is not function.node
+                )
+                loans.setdefault(text, cost - 0.6 if housekeeping else cost)
     return loans
 
 
@@ -203,7 +221,10 @@ def fitted(source: Source, function: Function, text: str, offset: int) -> Iterat
     candidates = [n for n in names if n not in ("self", "cls")]
     pairs = itertools.islice(itertools.permutations(candidates, len(missing)), MAX_VARIANTS)
     for choice in pairs:
-        yield 0.3 + 0.1 * candidates.index(choice[0]), substitute(text, dict(zip(missing, choice, strict=True)))
+        yield (
+            0.3 + 0.1 * candidates.index(choice[0]),
+            substitute(text, dict(zip(missing, choice, strict=True))),
+        )
 
 
 def insertions(
@@ -304,7 +325,12 @@ def replacements(
         old = source.code(small.operator).strip()
         for rank, new in enumerate(["+=", "-=", "*=", "//=", "/=", "%=", "|=", "&=", "="]):
             if new != old:
-                yield 1.1 + 0.1 * rank, "assignment operator", line, (Edit(start, end, f"{target} {new} {value}"),)
+                yield (
+                    1.1 + 0.1 * rank,
+                    "assignment operator",
+                    line,
+                    (Edit(start, end, f"{target} {new} {value}"),),
+                )
         for name in source.names_at(function, start):
             if name != target:
                 swapped = f"{name} {old} {value}"
@@ -312,7 +338,12 @@ def replacements(
     elif isinstance(small, cst.Assign) and len(small.targets) == 1:
         target, value = source.code(small.targets[0].target), source.code(small.value)
         for rank, new in enumerate(["+=", "-=", "*="]):
-            yield 1.7 + 0.1 * rank, "assignment operator", line, (Edit(start, end, f"{target} {new} {value}"),)
+            yield (
+                1.7 + 0.1 * rank,
+                "assignment operator",
+                line,
+                (Edit(start, end, f"{target} {new} {value}"),),
+            )
         targets = small.targets[0].target
         if isinstance(targets, cst.Tuple):
             parts = [source.code(e.value) for e in targets.elements]
@@ -339,7 +370,8 @@ def replacements(
 
 
 def everywhere(source: Source, function: Function) -> Iterator[Change]:
-    """The same small edit at every place in the function: a misused name, constant or pair of truth values."""
+    """The same small edit at every place in the function: a misused name, constant or pair of truth
+    values."""
     line = source.line(source.span(function.node.body)[0]) + 0
     first = next((n for n in function.node.body.body if isinstance(n, cst.CSTNode)), None)
     names: dict[str, list[tuple[int, int]]] = {}
@@ -421,7 +453,11 @@ def index_places(source: Source, function: Function, name: str) -> list[tuple[in
                 key = isinstance(parent.comparisons[0].operator, (cst.In, cst.NotIn))
             if isinstance(parent, cst.Arg):
                 call = source.parent(parent)
-                if isinstance(call, cst.Call) and isinstance(call.func, cst.Attribute) and call.args[0] is parent:
+                if (
+                    isinstance(call, cst.Call)
+                    and isinstance(call.func, cst.Attribute)
+                    and call.args[0] is parent
+                ):
                     key = call.func.attr.value in ("get", "pop", "setdefault")
             if key:
                 places.append(source.span(node))

@@ -1,3 +1,4 @@
+# ruff: noqa: PTH110, PTH113, PTH118, PTH122, PTH123, SIM105, SIM115, S110, UP031
 """Tries many changed versions of a repository's files, one forked process each. Runs inside a sandbox.
 
 One stdlib-only file (Python 3.6 and later, POSIX) that is copied in and started as
@@ -8,9 +9,11 @@ One stdlib-only file (Python 3.6 and later, POSIX) that is copied in and started
                  "pytest": each child is a copy of a pytest that is about to collect
     tests        [[file, function or null (run the file as a script)], ...] (direct), or node ids (pytest)
     bases        {path: text} of the files that candidates change
-    candidates   [{"id": n, "path": path, "edits": [[start, end, text], ...] in UTF-8 bytes}]; with "ask": [[path,
+    candidates   [{"id": n, "path": path, "edits": [[start, end, text], ...] in UTF-8 bytes}]; with
+                 "ask": [[path,
                  expression], ...] no test runs, and the result is ``answers``: what the expressions are
-    limit        seconds of processor time for one candidate; ten times that on the clock kills it
+    limit        seconds of processor time for one candidate; five times that on the clock (and two
+                 seconds) kills it
     seconds      of the whole batch; candidates not started by then have no result
     memory_mb    address space of one candidate
     jobs         how many run at a time; 0: as many as there are processors
@@ -18,8 +21,9 @@ One stdlib-only file (Python 3.6 and later, POSIX) that is copied in and started
     lines        true: report the repository lines that were executed
     calls        true: report the arguments of calls of the repository's functions, where they are literals
 
-A result line holds ``id``, ``ok``, ``passed`` and ``failed`` (asserts, or cases under pytest), ``where`` (the line
-of the first failure in the test), ``why`` and ``cpu``. Changed sources never touch the disk: an import hook serves them.
+A result line holds ``id``, ``ok``, ``passed`` and ``failed`` (asserts, or cases under pytest),
+``where`` (the line of the first failure in the test), ``why``, ``hangs`` (its time ran out) and
+``cpu``. Changed sources never touch the disk: an import hook serves them.
 """
 
 import ast
@@ -35,6 +39,7 @@ import signal
 import sys
 import time
 import traceback
+from typing import Any
 
 
 class OutOfTime(BaseException):
@@ -44,12 +49,16 @@ class OutOfTime(BaseException):
 class Overlay(importlib.abc.MetaPathFinder):
     """Serves changed sources in place of the files on disk."""
 
-    def __init__(self, sources):
+    def __init__(self, sources: Any) -> None:
         self.sources = sources
 
-    def find_spec(self, fullname, path=None, target=None):
+    def find_spec(self, fullname: Any, path: Any = None, target: Any = None) -> Any:
         spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
-        if spec is None or not spec.origin or not isinstance(spec.loader, importlib.machinery.SourceFileLoader):
+        if (
+            spec is None
+            or not spec.origin
+            or not isinstance(spec.loader, importlib.machinery.SourceFileLoader)
+        ):
             return None
         text = self.sources.get(os.path.realpath(spec.origin))
         if text is None:
@@ -59,19 +68,19 @@ class Overlay(importlib.abc.MetaPathFinder):
 
 
 class OverlayLoader(importlib.machinery.SourceFileLoader):
-    def __init__(self, fullname, path, text):
+    def __init__(self, fullname: Any, path: Any, text: Any) -> None:
         super().__init__(fullname, path)
         self.text = text
 
-    def get_code(self, fullname):
+    def get_code(self, fullname: Any) -> Any:
         return compile(self.text, self.path, "exec", dont_inherit=True)
 
 
 class Soften(ast.NodeTransformer):
     """Every assert is counted, and a failing one does not end the test: a finer signal than pass or fail."""
 
-    def visit_Assert(self, node):  # noqa: N802
-        def call(name):
+    def visit_Assert(self, node: Any) -> Any:
+        def call(name: Any) -> Any:
             return ast.Expr(ast.Call(ast.Name(name, ast.Load()), [ast.Constant(node.lineno)], []))
 
         handler = ast.ExceptHandler(ast.Name("Exception", ast.Load()), None, [call("__trial_failed__")])
@@ -80,37 +89,38 @@ class Soften(ast.NodeTransformer):
 
 
 class Outcome:
-    def __init__(self):
+    def __init__(self) -> None:
         self.passed = self.failed = 0
         self.where = 0
         self.why = ""
         self.ended = False
 
-    def passes(self, line):
+    def passes(self, line: int) -> None:
         self.passed += 1
 
-    def fails(self, line):
+    def fails(self, line: Any) -> None:
         self.failed += 1
         self.note(line)
 
-    def note(self, line):
+    def note(self, line: Any) -> None:
         if not self.why:
             kind, value = sys.exc_info()[:2]
+            name = kind.__name__ if kind else "failed"
             self.where = line
             try:
-                self.why = ("%s: %s" % (kind.__name__, value))[:200] if kind else "failed"
+                self.why = ("%s: %s" % (name, value))[:200]
             except Exception:
-                self.why = kind.__name__
+                self.why = name  # a mutant may break the exception's own text
 
 
-def apply_edits(text, edits):
+def apply_edits(text: Any, edits: Any) -> Any:
     data = text.encode("utf-8")
     for start, end, new in sorted(edits, reverse=True):
         data = data[:start] + new.encode("utf-8") + data[end:]
     return data.decode("utf-8")
 
 
-def import_root(path):
+def import_root(path: Any) -> Any:
     """The directory that pytest's default import mode puts on ``sys.path`` for a test file, and the name."""
     folder, name = os.path.split(os.path.splitext(path)[0])
     while os.path.exists(os.path.join(folder, "__init__.py")):
@@ -119,7 +129,7 @@ def import_root(path):
     return folder, name
 
 
-def run_direct(tests, outcome):
+def run_direct(tests: Any, outcome: Any) -> None:
     namespaces = {}
     for path, function in tests:
         path = os.path.realpath(path)
@@ -151,7 +161,7 @@ def run_direct(tests, outcome):
     outcome.ended = True
 
 
-def line_in(path):
+def line_in(path: Any) -> Any:
     found = 0
     for frame, line in traceback.walk_tb(sys.exc_info()[2]):
         if frame.f_code.co_filename == path:
@@ -162,21 +172,21 @@ def line_in(path):
 class Lines:
     """Which repository lines run, and with which arguments its functions are called."""
 
-    def __init__(self, workdir, want_calls):
+    def __init__(self, workdir: Any, want_calls: Any) -> None:
         self.workdir = os.path.realpath(workdir) + os.sep
-        self.lines = {}
-        self.calls = []
+        self.lines: Any = {}
+        self.calls: Any = []
         self.want_calls = want_calls
-        self.names = {}
+        self.names: Any = {}
 
-    def path_of(self, filename):
+    def path_of(self, filename: Any) -> Any:
         if filename not in self.names:
             real = os.path.realpath(filename)
             inside = real.startswith(self.workdir) and "site-packages" not in real and os.path.isfile(real)
-            self.names[filename] = real[len(self.workdir):] if inside else None
+            self.names[filename] = real[len(self.workdir) :] if inside else None
         return self.names[filename]
 
-    def __call__(self, frame, event, arg):
+    def __call__(self, frame: Any, event: Any, arg: Any) -> Any:
         path = self.path_of(frame.f_code.co_filename)
         if path is None:
             return None
@@ -192,7 +202,7 @@ class Lines:
             except Exception:
                 pass  # not a literal: of no use as a seed for generated inputs
 
-        def local(frame, event, arg):
+        def local(frame: Any, event: Any, arg: Any) -> Any:
             if event == "line":
                 seen[frame.f_lineno] = seen.get(frame.f_lineno, 0) + 1
             return local
@@ -200,8 +210,9 @@ class Lines:
         return local
 
 
-def behave(questions, workdir, limit):
-    """The repr of each expression, evaluated in its module: ``[path, expression]`` each; "!Name" for an exception."""
+def behave(questions: Any, workdir: Any, limit: Any) -> Any:
+    """The repr of each expression, evaluated in its module: ``[path, expression]`` each; "!Name" for
+    an exception."""
     answers = []
     for path, expression in questions:
         try:
@@ -222,7 +233,7 @@ def behave(questions, workdir, limit):
     return answers
 
 
-def sources_of(job, candidate):
+def sources_of(job: Any, candidate: Any) -> Any:
     root = job["workdir"]
     out = {}
     if candidate.get("edits"):
@@ -231,7 +242,7 @@ def sources_of(job, candidate):
     return out
 
 
-def enter(job, candidate):
+def enter(job: Any, candidate: Any) -> None:
     """First steps of a forked child: limits, no input and output, the changed sources in place."""
     os.setpgid(0, 0)
     gc.enable()
@@ -240,6 +251,8 @@ def enter(job, candidate):
     if size:
         resource.setrlimit(resource.RLIMIT_AS, (size, size))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    seconds = int(job["limit"]) + 2  # for code that never comes back to the interpreter
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     null = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(null, descriptor)
@@ -247,11 +260,15 @@ def enter(job, candidate):
     sys.setrecursionlimit(600)
 
 
-def out_of_time(number, frame):
+LATE: Any = []
+
+
+def out_of_time(number: Any, frame: Any) -> None:
+    LATE.append(True)
     raise OutOfTime("time")
 
 
-def child_direct(job, candidate):
+def child_direct(job: Any, candidate: Any) -> Any:
     enter(job, candidate)
     if candidate.get("ask"):
         return {"answers": behave(candidate["ask"], job["workdir"], job["limit"] / 3)}
@@ -270,41 +287,45 @@ def child_direct(job, candidate):
     return finish(outcome, lines)
 
 
-def finish(outcome, lines):
+def finish(outcome: Any, lines: Any) -> Any:
     out = {
         "ok": outcome.ended and not outcome.failed,
         "passed": outcome.passed,
         "failed": outcome.failed,
         "where": outcome.where,
         "why": outcome.why,
+        "hangs": bool(LATE),
         "cpu": time.process_time(),
     }
     if lines:
         out["lines"] = {path: sorted(seen) for path, seen in lines.lines.items()}
+        most = max((count for seen in lines.lines.values() for count in seen.values()), default=0)
+        out["hot"] = {path: [n for n in seen if 4 * seen[n] >= most] for path, seen in lines.lines.items()}
         out["calls"] = lines.calls
         out["modules"] = sorted(name for name, module in sys.modules.items() if outside(lines, name, module))
     return out
 
 
-def outside(lines, name, module):
+def outside(lines: Any, name: Any, module: Any) -> Any:
     file = getattr(module, "__file__", None)
     return bool(file) and lines.path_of(file) is None and name != "__main__"
 
 
 class PytestTrial:
-    """A pytest plugin. In the parent, it forks a child for each candidate once pytest is configured; in a child, it
-    counts what passes and fails. A child is configured anew where a conftest has loaded the changed files already."""
+    """A pytest plugin. In the parent, it forks a child for each candidate once pytest is configured;
+    in a child, it counts what passes and fails. A child is configured anew where a conftest has loaded
+    the changed files already."""
 
-    def __init__(self, job, emit, forks):
+    def __init__(self, job: Any, emit: Any, forks: Any) -> None:
         self.job = job
         self.emit = emit
         self.forks = forks
         self.stale = False
         self.outcome = Outcome()
-        self.lines = None
-        self.pipe = None
+        self.lines: Any = None
+        self.pipe: Any = None
 
-    def pytest_collection(self, session):
+    def pytest_collection(self, session: Any) -> None:
         if not self.forks:
             return
         self.stale = loaded(self.job)
@@ -317,7 +338,7 @@ class PytestTrial:
         session.shouldstop = "candidates tried"
         raise session.Interrupted("candidates tried")
 
-    def become(self, job, candidate):
+    def become(self, job: Any, candidate: Any) -> None:
         enter(job, candidate)
         self.lines = Lines(job["workdir"], job.get("calls")) if job.get("lines") else None
         if self.lines:
@@ -325,20 +346,20 @@ class PytestTrial:
         signal.setitimer(signal.ITIMER_PROF, job["limit"])
         raise GoOn
 
-    def whole(self, job, candidate):
+    def whole(self, job: Any, candidate: Any) -> Any:
         try:
             self.become(job, candidate)
         except GoOn:
             status = run_pytest(self)
         return self.result(status)
 
-    def result(self, status):
+    def result(self, status: Any) -> Any:
         signal.setitimer(signal.ITIMER_PROF, 0)
         sys.settrace(None)
         self.outcome.ended = status == 0 and self.outcome.passed > 0
         return finish(self.outcome, self.lines)
 
-    def pytest_runtest_logreport(self, report):
+    def pytest_runtest_logreport(self, report: Any) -> None:
         if report.failed:
             self.outcome.failed += 1
             crash = getattr(report.longrepr, "reprcrash", None)
@@ -348,28 +369,37 @@ class PytestTrial:
         elif report.when == "call" and report.passed:
             self.outcome.passed += 1
 
-    def pytest_collectreport(self, report):
+    def pytest_collectreport(self, report: Any) -> None:
         if report.failed:
             self.outcome.failed += 1
             self.outcome.why = str(report.longrepr)[-200:]
 
 
 class GoOn(BaseException):
-    """In a child of ``PytestTrial``: leave ``try_all`` and let pytest collect and run. ``pipe`` takes the result."""
+    """In a child of ``PytestTrial``: leave ``try_all`` and let pytest collect and run. ``pipe`` takes
+    the result."""
 
-    pipe = None
+    pipe: Any = None
 
 
-def loaded(job):
+def loaded(job: Any) -> Any:
     bases = {os.path.realpath(os.path.join(job["workdir"], path)) for path in job["bases"]}
     files = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
     return any(file and os.path.realpath(file) in bases for file in files)
 
 
-def run_pytest(plugin):
+def run_pytest(plugin: Any) -> Any:
     import pytest
 
-    arguments = ["-q", "--tb=short", "--capture=sys", "-p", "no:cacheprovider", "--rootdir", plugin.job["workdir"]]
+    arguments = [
+        "-q",
+        "--tb=short",
+        "--capture=sys",
+        "-p",
+        "no:cacheprovider",
+        "--rootdir",
+        plugin.job["workdir"],
+    ]
     try:
         return pytest.main(arguments + plugin.job["tests"], plugins=[plugin])
     except BaseException:
@@ -377,7 +407,7 @@ def run_pytest(plugin):
         return 1
 
 
-def try_all_pytest(job, emit):
+def try_all_pytest(job: Any, emit: Any) -> None:
     plugin = PytestTrial(job, emit, forks=True)
     status = run_pytest(plugin)
     if plugin.pipe is not None:
@@ -390,10 +420,10 @@ def try_all_pytest(job, emit):
         try_all(job, emit, PytestTrial(job, emit, forks=False).whole)
 
 
-def try_all(job, emit, child):
+def try_all(job: Any, emit: Any, child: Any) -> None:
     """Fork a child for each candidate, ``jobs`` at a time, until the batch's time is up."""
     waiting = list(reversed(job["candidates"]))
-    running = {}
+    running: Any = {}
     end = time.monotonic() + job["seconds"]
     jobs = job["jobs"] or len(os.sched_getaffinity(0))
     while waiting or running:
@@ -412,7 +442,7 @@ def try_all(job, emit, child):
                 data = os.read(pipe, 1 << 16)
                 if data:
                     chunks.append(data)
-            late = now - started > 10 * job["limit"] + 3
+            late = now - started > 5 * job["limit"] + 2
             if data == b"" or late:
                 try:
                     os.killpg(pid, signal.SIGKILL)
@@ -422,19 +452,26 @@ def try_all(job, emit, child):
                     os.kill(pid, signal.SIGKILL)
                 except OSError:
                     pass
-                os.waitpid(pid, 0)
+                status = os.waitpid(pid, 0)[1]
+                late = late or (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGXCPU)
                 os.close(pipe)
                 del running[pipe]
                 try:
                     result = json.loads(b"".join(chunks).decode("utf-8"))
                 except ValueError:
-                    why = "OutOfTime: killed" if late else "died"
-                    result = {"ok": False, "passed": 0, "failed": 1, "where": 0, "why": why, "cpu": now - started}
+                    result = {
+                        "ok": False,
+                        "passed": 0,
+                        "failed": 1,
+                        "why": "died",
+                        "hangs": late,
+                        "cpu": now - started,
+                    }
                 result["id"] = number
                 emit(result)
 
 
-def start_one(job, candidate, child, running):
+def start_one(job: Any, candidate: Any, child: Any, running: Any) -> None:
     read, write = os.pipe()
     pid = os.fork()
     if pid:
@@ -455,13 +492,13 @@ def start_one(job, candidate, child, running):
     os._exit(0)
 
 
-def send(descriptor, result):
+def send(descriptor: Any, result: Any) -> None:
     data = json.dumps(result).encode("utf-8")
     while data:
-        data = data[os.write(descriptor, data):]
+        data = data[os.write(descriptor, data) :]
 
 
-def main():
+def main() -> None:
     with open(sys.argv[1], encoding="utf-8") as stream:
         job = json.load(stream)
     sys.dont_write_bytecode = True
@@ -472,9 +509,9 @@ def main():
             importlib.import_module(name)
         except Exception:
             pass  # a module that only loads in its own way is loaded by each child
-    out = open(sys.argv[2], "w", encoding="utf-8")  # noqa: SIM115
+    out = open(sys.argv[2], "w", encoding="utf-8")
 
-    def emit(result):
+    def emit(result: Any) -> None:
         out.write(json.dumps(result) + "\n")
         out.flush()
 

@@ -1,4 +1,5 @@
-"""The harness's side of ``trial.py``: sends batches of mutants into a sandbox and reads how their tests ended."""
+"""The harness's side of ``trial.py``: sends batches of mutants into a sandbox and reads how their
+tests ended."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ from sandbox.errors import SandboxError, UsageError
 MEMORY_MB = 2048
 LEAST_LIMIT = 0.25
 """Seconds of processor time that every candidate may use; more where the unchanged code took more."""
-HANGING_LIMIT = 0.15
+HANGING_LIMIT = 0.06
 """The same where the unchanged code never ends: most candidates will not end either."""
 BASE_LIMIT = {"direct": 4.0, "pytest": 20.0}
 """Seconds of processor time for the tests on the unchanged code."""
@@ -24,22 +25,22 @@ BASE_LIMIT = {"direct": 4.0, "pytest": 20.0}
 
 @dataclass(frozen=True)
 class Outcome:
-    """How the tests ended with one version of the code. ``passed`` and ``failed`` count asserts (or pytest's cases)."""
+    """How the tests ended with one version of the code. ``passed`` and ``failed`` count asserts (or
+    pytest's cases)."""
 
     ok: bool
     passed: int = 0
     failed: int = 0
     where: int = 0
     why: str = ""
+    hangs: bool = False
     cpu: float = 0.0
     lines: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    hot: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    """Lines that ran about as often as the one that ran most: where a test that never ends is."""
     calls: Sequence[tuple[str, str, int, str]] = ()
     modules: Sequence[str] = ()
     answers: Sequence[str] = ()
-
-    @property
-    def hangs(self) -> bool:
-        return self.why.startswith("OutOfTime")
 
     @property
     def signature(self) -> tuple[int, int, int, str]:
@@ -65,7 +66,8 @@ class Trials:
         return self.sandbox.read(path).decode("utf-8")
 
     def specify(self, tests: Sequence[str]) -> tuple[str, list[Any]]:
-        """How to run tests: ``direct`` where they need nothing of pytest's (fixtures, marks, classes), else ``pytest``."""
+        """How to run tests: ``direct`` where they need nothing of pytest's (fixtures, marks, classes),
+        else ``pytest``."""
         direct: list[list[str | None]] = []
         for test in tests:
             path, _, rest = test.partition("::")
@@ -85,8 +87,13 @@ class Trials:
             if not rest and not chosen and not classes:
                 direct.append([path, None])
                 continue
-            if (classes and not rest) or coroutines or any(
-                name not in functions or functions[name].args.args or functions[name].decorator_list for name in chosen
+            if (
+                (classes and not rest)
+                or coroutines
+                or any(
+                    name not in functions or functions[name].args.args or functions[name].decorator_list
+                    for name in chosen
+                )
             ):
                 return "pytest", list(tests)
             if any(isinstance(n, ast.FunctionDef) and has_fixture_mark(n) for n in tree.body):
@@ -104,10 +111,13 @@ class Trials:
         return False
 
     def base(self, tests: Sequence[str]) -> tuple[Outcome, str, list[Any]]:
-        """The unchanged code: its outcome with executed lines and calls, and how to run the tests from now on."""
+        """The unchanged code: its outcome with executed lines and calls, and how to run the tests from
+        now on."""
         mode, spec = self.specify(tests)
         outcome = self._base(mode, spec)
-        if mode == "direct" and (outcome.ok or outcome.why.startswith(("ModuleNotFoundError", "ImportError"))):
+        if mode == "direct" and (
+            outcome.ok or outcome.why.startswith(("ModuleNotFoundError", "ImportError"))
+        ):
             second = self._base("pytest", list(tests))
             if second.passed or second.failed:  # else pytest collects nothing: the tests are plain scripts
                 return second, "pytest", list(tests)
@@ -116,14 +126,16 @@ class Trials:
     def _base(self, mode: str, spec: list[Any]) -> Outcome:
         """Once at full speed for the outcome, once traced for the lines."""
         plain = self._one(mode, spec, BASE_LIMIT[mode], {})
-        patience = 2.0 if plain.hangs else 2.0 + 30 * plain.cpu
+        patience = 2.0 if plain.hangs else min(60.0, 2.0 + 20 * plain.cpu)
         traced = self._one(mode, spec, patience, {"lines": True, "calls": True})
-        return replace(plain, lines=traced.lines, calls=traced.calls, modules=traced.modules)
+        return replace(plain, lines=traced.lines, hot=traced.hot, calls=traced.calls, modules=traced.modules)
 
     def _one(self, mode: str, spec: list[Any], limit: float, extra: Mapping[str, Any]) -> Outcome:
         results = self._run(mode, spec, [{"id": 0}], seconds=60, limit=limit, extra=extra)
         if 0 not in results:
-            raise SandboxError("the tests could not be started in the sandbox", cure="run them there by hand first")
+            raise SandboxError(
+                "the tests could not be started in the sandbox", cure="run them there by hand first"
+            )
         return results[0]
 
     def set_limit(self, base: Outcome) -> None:
@@ -144,7 +156,8 @@ class Trials:
     def ask(
         self, mutants: Sequence[Mutant | None], questions: Sequence[tuple[str, str]], *, seconds: float
     ) -> dict[int, Outcome]:
-        """What expressions ``(path of a module, expression)`` are in each version (None: the unchanged one)."""
+        """What expressions ``(path of a module, expression)`` are in each version (None: the unchanged
+        one)."""
         rows: list[dict[str, Any]] = []
         for i, mutant in enumerate(mutants):
             row: dict[str, Any] = {"id": i, "ask": list(questions)}
