@@ -1,0 +1,99 @@
+"""The expected value never reaches the prompt of a simulation."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.world.probes import probe_test
+from agent.world.simulate import build_scene, simulation_prompt
+from agent.world.trace import Frame, Trace
+
+SECRET = "917345"
+CODE = '"""It gives 917345."""\ndef f(x):\n    """>>> f(1)\n    917345\n    """\n    return x * 2  # not 917345\n'
+
+BODIES = {
+    "equal": "    assert f(1) == 917345\n",
+    "swapped": "    assert 917345 == f(1), 'should be 917345'\n",
+    "chained": "    assert 0 < f(1) <= 917345\n",
+    "not equal": "    assert not f(1) != 917345\n",
+    "member": "    assert f(1) in (1,\n      917345)\n",
+    "string": "    assert '917345' in str(f(1))\n",
+    "prefix": "    assert str(f(1)).startswith('917345')\n",
+    "logic": "    assert f(1) == 917345 and (f(2) > 917345 or f(3) is not None)\n",
+    "tolerance": "    assert abs(f(1) - 917345) < 1e-6\n",
+    "approx": "    assert f(1) == pytest.approx(917345, rel=1e-3)\n",
+    "all": "    assert all(f(i) == 917345 for i in range(3))\n",
+    "local": "    expected = [917345]\n    assert [f(1)] == expected\n",
+    "chain of locals": "    base = 917345\n    expected = base + 1\n    assert f(1) == expected\n",
+    "built": "    assert f(1) == Decimal('917345')\n",
+    "loop": "    for x, y in [(1, 917345), (2, 3)]:\n        assert f(x) == y\n",
+    "message": "    assert f(1), '917345'\n",
+    "comment": "    # 917345\n    assert f(1) == 917345  # 917345\n",
+    "docstring": "    'gives 917345'\n    assert f(1) == 917345\n",
+    "print": "    e = 917345\n    print('want', e)\n    assert f(1) == e\n",
+    "raises": "    with pytest.raises(ValueError, match='917345'):\n        f(1)\n",
+    "failing by hand": "    if f(1) != 917345:\n        raise AssertionError('917345')\n",
+    "fail call": "    if f(1):\n        x = 1\n        pytest.fail('917345')\n",
+    "unittest": "    self.assertEqual(f(1), 917345, 'is 917345')\n    self.assertIn(f(1), [917345])\n",
+    "unittest close": "    self.assertAlmostEqual(f(1), 917345, places=2)\n    self.assertCountEqual(f(1), [917345])\n",
+    "unittest truth": "    self.assertTrue(f(1) == 917345)\n    self.assertFalse(f(1) == 917345)\n",
+    "helper": "    check(1, 917345)\n    check(2, 917345)\n",
+    "module constant": "    assert f(1) == EXPECTED\n",
+    "fixture": "    assert f(1) == wanted\n",
+}
+HEAD = """import pytest
+from decimal import Decimal
+from mod import f
+EXPECTED = 917345
+@pytest.fixture
+def wanted():
+    return 917345
+def check(x, y):
+    assert f(x) == y
+def test_other():
+    assert f(9) == 917345
+"""
+
+
+def _prompt(source: str, test: str) -> str:
+    probed = probe_test("tests/test_mod.py", source, test)
+    trace = Trace((Frame("call", "f", "mod.py", 2),))
+    return simulation_prompt(build_scene(probed, {"mod.py": CODE}, trace), 2)
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_no_form_of_assertion_shows_its_value(name: str) -> None:
+    """Catches an assertion whose expected side is copied into the questions or left in the test."""
+    argument = "wanted" if name == "fixture" else "self" if "unittest" in name else ""
+    source = f"{HEAD}def test_is_917345({argument}):\n{BODIES[name]}"
+    probed = probe_test("tests/test_mod.py", source, "tests/test_mod.py::test_is_917345")
+    prompt = _prompt(source, "tests/test_mod.py::test_is_917345")
+    assert SECRET not in prompt
+    assert probed.unmasked == ()
+    assert probed.probes or name == "fail call"
+    assert "return x * 2" in prompt
+
+
+@pytest.mark.parametrize("case", ["", "[1-917345]", "[917345]"])
+def test_no_parameter_shows_it(case: str) -> None:
+    """Catches expected columns, ids and the node id of a parametrised test in the prompt."""
+    ids = ', ids=["917345", "b"]' if case == "[917345]" else ""
+    source = (
+        f'{HEAD}@pytest.mark.parametrize("x, y", [(1, 917345), (2, 3)]{ids})\n'
+        "def test_p(x, y):\n    assert f(x) == y\n"
+    )
+    assert SECRET not in _prompt(source, f"tests/test_mod.py::test_p{case}")
+
+
+def test_a_script_with_a_check_function_is_asked_about() -> None:
+    """Catches plain scripts (a `check` that asserts, called at the end) being shown as they are."""
+    source = "from mod import f\ndef check(g):\n    assert g(1) == 917345\n    assert g(2) == 5\ncheck(f)\n"
+    probed = probe_test("tests/test_mod.py", source, "tests/test_mod.py")
+    assert [p.expression for p in probed.probes] == ["g(1)", "g(2)"]
+    assert SECRET not in _prompt(source, "tests/test_mod.py")
+
+
+def test_what_cannot_be_masked_is_said() -> None:
+    """Catches a value that stays in sight while the record calls the simulation blind."""
+    source = "def test_a():\n    assert any(f(i) == 917345 for i in range(3))\n"
+    assert probe_test("t.py", source, "t.py::test_a").unmasked
