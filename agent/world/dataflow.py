@@ -155,9 +155,7 @@ class Flow:
                     helper = self._parameter(parent, load)
                     if not helper:
                         return True
-            elif isinstance(parent, ast.Subscript) and not isinstance(parent.ctx, ast.Load):
-                return True
-            elif isinstance(parent, (ast.Attribute, ast.Return, ast.Assign, ast.Yield, ast.Starred)):
+            elif (isinstance(parent, ast.Subscript) and not isinstance(parent.ctx, ast.Load)) or isinstance(parent, (ast.Attribute, ast.Return, ast.Assign, ast.Yield, ast.Starred)):
                 return True
         return False
 

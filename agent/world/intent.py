@@ -11,8 +11,8 @@ from typing import Any, Literal
 from agent.errors import ModelError
 from agent.llm import Model
 from agent.world.loose import read_object
-from agent.world.predicate import UNKNOWN, PredicateError, PredicateRaised, evaluate as evaluate_predicate
-from agent.world.predicate import parse_predicate, truth
+from agent.world.predicate import UNKNOWN, PredicateError, PredicateRaised, parse_predicate, truth
+from agent.world.predicate import evaluate as evaluate_predicate
 from agent.world.probes import ProbedTest
 from agent.world.trace import Frame, Trace, states
 from agent.world.values import read_value

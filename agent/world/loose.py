@@ -22,7 +22,7 @@ class Loose:
     forgiven: list[str] = field(default_factory=list)
 
 
-class _Cut(Exception):  # noqa: N818  the end of the text, not an error
+class _Cut(Exception):
     pass
 
 

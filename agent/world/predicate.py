@@ -26,7 +26,7 @@ class PredicateError(ValueError):
     """The text is no predicate: it does not parse, or uses what is not allowed."""
 
 
-class PredicateRaised(Exception):  # noqa: N818  an outcome of the evaluated code, not a fault of ours
+class PredicateRaised(Exception):
     """On these values the expression raises, as it would in Python (``None < 3``)."""
 
 

@@ -11,14 +11,29 @@ from hypothesis import strategies as st
 from agent.world.probes import probe_test
 
 ATOMS = st.sampled_from(
-    ["1", "0", "f(1)", "f(2)", "xs", "f('é')", "(n := f(3))", "[f(1), 2]", "f(0)[1]", "boom()", "len(xs)", "None"]
+    [
+        "1",
+        "0",
+        "f(1)",
+        "f(2)",
+        "xs",
+        "f('é')",
+        "(n := f(3))",
+        "[f(1), 2]",
+        "f(0)[1]",
+        "boom()",
+        "len(xs)",
+        "None",
+    ]
 )
 OPS = st.sampled_from(["==", "!=", "<", "<=", ">", ">=", "in", "not in", "is", "is not"])
 
 
 def _conditions(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     return st.one_of(
-        st.tuples(inner, st.sampled_from(["and", "or"]), inner).map(lambda t: f"({t[0]} {t[1]}\n        {t[2]})"),
+        st.tuples(inner, st.sampled_from(["and", "or"]), inner).map(
+            lambda t: f"({t[0]} {t[1]}\n        {t[2]})"
+        ),
         inner.map(lambda t: f"(not {t})"),
         inner.map(lambda t: f"(abs({t} - 1) < 2)"),
         st.tuples(inner, inner).map(lambda t: f"all({t[0]} == {t[1]} for i in xs)"),
@@ -40,7 +55,12 @@ def _run(source: str) -> tuple[str, list[Any]]:
     def boom() -> None:
         raise KeyError("boom")
 
-    names: dict[str, Any] = {"f": f, "boom": boom, "xs": [1, 2], "__fixbug_probe__": lambda name, value: value}
+    names: dict[str, Any] = {
+        "f": f,
+        "boom": boom,
+        "xs": [1, 2],
+        "__fixbug_probe__": lambda name, value: value,
+    }
     try:
         exec(compile(source, "t", "exec"), names)
         names["test_a"]()
