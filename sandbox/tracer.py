@@ -51,7 +51,7 @@ import threading
 import time
 import types
 from json.encoder import encode_basestring_ascii as _quote
-from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
 # Tests mock builtins, ``os`` and ``time``: everything needed while they run is bound here.
 _open, _close, _fallocate = os.open, os.close, getattr(os, "posix_fallocate", None)
@@ -65,6 +65,7 @@ CHARS, ITEMS, DEPTH, NODES = 80, 8, 2, 32
 """Bounds on one value: characters of a string, items of a container, nesting, values in all."""
 
 _MAX_PROBES = 2000
+_WORD = 1 << 63
 _RESERVE = 1 << 18  # bytes kept back for probes, outcomes and the end, when frames fill the file
 _CHUNK = 1 << 20
 
@@ -763,12 +764,22 @@ class Tracer:
             if (low <= activation.statement <= high and offset > activation.offset) or not high:
                 return
         activation.statement, activation.offset = statement, offset
-        changes = self._changes(activation, frame)
-        with self._record.lock:
-            if self._current is activation:
-                self._write("%d%s\n" % (statement, changes))
-            elif self._write("@%d\n%d%s\n" % (activation.number, statement, changes)):
+        text = "%d%s\n" % (statement, self._changes(activation, frame))
+        record = self._record
+        with record.lock:
+            if self._current is not activation:
+                text = "@%d\n%s" % (activation.number, text)
                 self._current = activation
+            data = text.encode("ascii")
+            start = record.used
+            end = start + _len(data)
+            frames = self.frames + 1
+            if frames > self._cap or not frames & 255 or end > record.size - _RESERVE or not self.on:
+                self._write(text)
+            else:  # what _write does, without the calls: this is where the time goes
+                self.frames = frames
+                record.map[start:end] = data  # type: ignore[index]
+                record.used = end
 
     def _value(self, mark: str, activation: _Activation, frame: Any, value: Any) -> None:
         line = frame.f_lineno or 0
@@ -803,6 +814,13 @@ class Tracer:
                 out += "\t%d-" % index
                 continue
             kind = _type(value)
+            if kind is int and -_WORD < value < _WORD:
+                objects[index] = value
+                text = _repr(value)
+                if text != texts[index]:
+                    texts[index] = text
+                    out += '\t%d="%s"' % (index, text)
+                continue
             if _id(kind) in _ATOMS:
                 objects[index] = value
                 text = _atom(value, kind)
@@ -831,7 +849,7 @@ class Tracer:
 
     def _cut(self, name: str, detail: str) -> None:
         self.frames = max(0, self.frames - 1)
-        self.limits.setdefault(name, detail)
+        self.limits[name] = "; ".join(filter(None, [self.limits.get(name), detail]))
         self.on = False
         if self._monitor:
             self._monitor.end()
@@ -984,7 +1002,7 @@ class _Monitoring:
             ("PY_UNWIND", self.unwind),
             ("RAISE", self.raised),
         ):
-            self.api.register_callback(self.tool, getattr(self.events, event), _guarded(tracer, callback))
+            self.api.register_callback(self.tool, getattr(self.events, event), callback)
         e = self.events
         self.everywhere = e.PY_START | e.PY_THROW | e.PY_UNWIND | e.RAISE
         self.inside = e.LINE | e.PY_RETURN | e.PY_YIELD | e.PY_RESUME
@@ -1004,78 +1022,98 @@ class _Monitoring:
         self.api.free_tool_id(self.tool)
 
     def start(self, code: Any, offset: int) -> Any:
-        tracer = self.tracer
-        function = tracer._known.get(_id(code))
-        if function is None:
-            function = tracer._decide(code)
-            if function:
-                self.followed.append(code)
-                self.api.set_local_events(self.tool, code, self.inside)
-        if not function:
-            return self.api.DISABLE
-        frame = _getframe(2)
-        activation = tracer._enter(function, frame)
-        if activation is not None:
-            tracer._live[_id(frame)] = activation
-        return None
+        try:
+            tracer = self.tracer
+            function = tracer._known.get(_id(code))
+            if function is None:
+                function = tracer._decide(code)
+                if function:
+                    self.followed.append(code)
+                    self.api.set_local_events(self.tool, code, self.inside)
+            if not function:
+                return self.api.DISABLE
+            frame = _getframe(1)
+            activation = tracer._enter(function, frame)
+            if activation is not None:
+                tracer._live[_id(frame)] = activation
+            return None
+        except Exception as error:
+            if not self.tracer._failed(error):
+                raise
 
     def line(self, code: Any, line: int) -> Any:
-        frame = _getframe(2)
-        activation = self.tracer._live.get(_id(frame))
-        if activation is not None:
-            self.tracer._line(activation, frame, line)
+        try:
+            frame = _getframe(1)
+            activation = self.tracer._live.get(_id(frame))
+            if activation is not None:
+                self.tracer._line(activation, frame, line)
+        except Exception as error:
+            if not self.tracer._failed(error):
+                raise
 
     def returned(self, code: Any, offset: int, value: Any) -> Any:
-        frame = _getframe(2)
-        activation = self.tracer._live.pop(_id(frame), None)
-        if activation is not None:
-            self.tracer._value("<", activation, frame, value)
-            self.tracer._leave(activation)
+        try:
+            frame = _getframe(1)
+            activation = self.tracer._live.pop(_id(frame), None)
+            if activation is not None:
+                self.tracer._value("<", activation, frame, value)
+                self.tracer._leave(activation)
+        except Exception as error:
+            if not self.tracer._failed(error):
+                raise
 
     def yielded(self, code: Any, offset: int, value: Any) -> Any:
-        frame = _getframe(2)
-        activation = self.tracer._live.get(_id(frame))
-        if activation is not None:
-            self.tracer._value("<", activation, frame, value)
-            self.tracer._leave(activation)
+        try:
+            frame = _getframe(1)
+            activation = self.tracer._live.get(_id(frame))
+            if activation is not None:
+                self.tracer._value("<", activation, frame, value)
+                self.tracer._leave(activation)
+        except Exception as error:
+            if not self.tracer._failed(error):
+                raise
 
     def resume(self, code: Any, offset: int) -> Any:
-        frame = _getframe(2)
-        activation = self.tracer._live.get(_id(frame))
-        if activation is not None:
-            self.tracer._resume(activation, frame)
+        try:
+            frame = _getframe(1)
+            activation = self.tracer._live.get(_id(frame))
+            if activation is not None:
+                self.tracer._resume(activation, frame)
+        except Exception as error:
+            if not self.tracer._failed(error):
+                raise
 
     def throw(self, code: Any, offset: int, error: BaseException) -> Any:
-        frame = _getframe(2)
-        activation = self.tracer._live.get(_id(frame))
-        if activation is not None:
-            self.tracer._resume(activation, frame)
+        try:
+            frame = _getframe(1)
+            activation = self.tracer._live.get(_id(frame))
+            if activation is not None:
+                self.tracer._resume(activation, frame)
+        except Exception as error:
+            if not self.tracer._failed(error):
+                raise
 
     def unwind(self, code: Any, offset: int, error: BaseException) -> Any:
-        activation = self.tracer._live.pop(_id(_getframe(2)), None)
-        if activation is not None:
-            self.tracer._leave(activation)
+        try:
+            activation = self.tracer._live.pop(_id(_getframe(1)), None)
+            if activation is not None:
+                self.tracer._leave(activation)
+        except Exception as error:
+            if not self.tracer._failed(error):
+                raise
 
     def raised(self, code: Any, offset: int, error: BaseException) -> Any:
-        frame = _getframe(2)
-        activation = self.tracer._live.get(_id(frame))
-        if activation is None:
-            return
-        if _type(error) is StopIteration and activation.function.opcode(offset) in _ENDS_ITERATION:
-            return
-        self.tracer._value("!", activation, frame, error)
-
-
-def _guarded(tracer: Tracer, callback: Callable[..., Any]) -> Callable[..., Any]:
-    def guarded(*args: Any) -> Any:
         try:
-            return callback(*args)
+            frame = _getframe(1)
+            activation = self.tracer._live.get(_id(frame))
+            if activation is None:
+                return
+            if _type(error) is StopIteration and activation.function.opcode(offset) in _ENDS_ITERATION:
+                return
+            self.tracer._value("!", activation, frame, error)
         except Exception as error:
-            if not tracer._failed(error):
+            if not self.tracer._failed(error):
                 raise
-            return None
-
-    return guarded
 
 
 def _free_tool() -> Optional[int]:
