@@ -413,7 +413,7 @@ def name(site: Site, node: cst.Name) -> Iterator[Change]:
             if t != old
         )
         return
-    yield from ((1.3, "another variable", new) for new in site.names if new != old)
+    yield from ((1.3, "another variable", new) for new in site.names if new not in (old, "self", "cls"))
     yield from ((2.0, "module constant", new) for new in site.source.module_names if new != old)
     yield from ((2.2, "attribute for variable", new) for new in site.pool.attributes)
     yield 1.5, "one more", f"{old} + 1"
@@ -432,7 +432,7 @@ def attribute(site: Site, node: cst.Attribute) -> Iterator[Change]:
     yield from ((1.1, "sibling method", f"{base}.{new}") for new in siblings(old))
     called = isinstance(site.parent, cst.Call) and site.parent.func is node
     if base == "self" and not called:
-        yield from ((1.5, "another attribute", new) for new in site.pool.attributes if new != site.text)
+        yield from ((1.9, "another attribute", new) for new in site.pool.attributes if new != site.text)
         yield from ((2.0, "variable for attribute", new) for new in site.names if new != "self")
     if not called:
         yield 2.2, "drop attribute", base

@@ -17,12 +17,15 @@ from sandbox import Sandbox
 from sandbox.errors import UsageError
 
 MAX_FILES = 12
+MAX_NEIGHBOURS = 60
 MARGIN = 2.2
 """After the first passing edit the search goes on to edits this much costlier, so that better ones can
 compete."""
 
 GRACE = 300
-"""... and for no longer than half as many trials again as it took, and this many."""
+"""... and for no longer than half as many trials again as it took, and this many"""
+PATIENCE = 10.0
+"""... and no longer than twice the seconds it took, and this many."""
 COLD = 0.3
 """Suspicion, where the test never ends, of the lines outside the endless loop."""
 
@@ -95,6 +98,7 @@ class Search:
         self._tried = self._generated = self._plausible = 0
         self._exhausted = False
         self._seen: set[str] = set()
+        self._kept: list[tuple[str, list[Any]]] = []
         self._iterator = self._candidates()
 
     def __iter__(self) -> Iterator[Candidate]:
@@ -129,17 +133,12 @@ class Search:
         passing: list[Mutant] = []
         close: list[tuple[Mutant, Outcome]] = []
         for mutant, outcome in self._try(mode, spec, queue, passing):
-            if outcome.ok:
-                passing.append(mutant)
-            elif outcome.signature != base.signature and outcome.passed >= base.passed:
+            if not outcome.ok and outcome.signature != base.signature and outcome.passed >= base.passed:
                 close.append((mutant, outcome))
         if not passing and self._left():
-            pairs = self._pairs(queue, close, base)
-            for mutant, outcome in self._try(mode, spec, pairs, passing):
-                if outcome.ok:
-                    passing.append(mutant)
+            for _ in self._try(mode, spec, self._pairs(queue, close, base), passing):
+                pass
         self._exhausted = self._left() and not passing
-        passing = self._keep_neighbours(passing)
         self._plausible = len(passing)
         ranked = rank.rank(passing, self.sources, self.trials, base, prose=self.prose, seed=self.seed)
         for position, (mutant, confidence) in enumerate(ranked, 1):
@@ -153,14 +152,9 @@ class Search:
             )
 
     def _locate(self, base: Outcome) -> dict[str, dict[int, float]]:
-        passing: list[locate.Coverage] = []
-        for test in self.neighbours[:40]:
-            try:
-                outcome, _, _ = self.trials.base([test])
-            except UsageError:
-                continue
-            if outcome.ok:
-                passing.append(outcome.lines)
+        covered = self.trials.cover(self.neighbours[:MAX_NEIGHBOURS])
+        self._kept = [(mode, spec) for mode, spec, outcome in covered if outcome.ok]
+        passing = [outcome.lines for _, _, outcome in covered if outcome.ok]
         scores = locate.ochiai([base.lines], passing)
         scores = {path: lines for path, lines in scores.items() if not self._is_test(path)}
         if base.hangs:
@@ -188,13 +182,20 @@ class Search:
     def _try(
         self, mode: str, spec: list[Any], queue: Sequence[Mutant], passing: list[Mutant]
     ) -> Iterator[tuple[Mutant, Outcome]]:
-        """Try a queue in its order, in batches that grow, until it, the budget or the interest ends."""
+        """Try a queue in its order, in batches that grow, until it, the budget or the interest ends.
+
+        Those that pass, neighbours too, are added to ``passing``.
+        """
         position, size = 0, 64
-        enough: float | None = None
+        enough: tuple[float, float] | None = None
         while position < len(queue) and self._left():
             if passing:
-                enough = enough or 1.5 * self._tried + GRACE
-                if self._tried >= enough or queue[position].cost > min(m.cost for m in passing) + MARGIN:
+                enough = enough or (1.5 * self._tried + GRACE, 2 * self._elapsed + PATIENCE)
+                if (
+                    self._tried >= enough[0]
+                    or self._elapsed >= enough[1]
+                    or queue[position].cost > min(m.cost for m in passing) + MARGIN
+                ):
                     return
             batch: list[Mutant] = []
             while position < len(queue) and len(batch) < size:
@@ -213,6 +214,9 @@ class Search:
             took = max(time.monotonic() - began, 1e-3)
             size = max(32, min(1000, int(2.0 * len(batch) / took)))
             self._tried += len(outcomes)
+            passing += self._keep_neighbours(
+                [batch[n] for n, outcome in sorted(outcomes.items()) if outcome.ok]
+            )
             for number, outcome in sorted(outcomes.items()):
                 yield batch[number], outcome
             if self.on_progress is not None:
@@ -239,19 +243,9 @@ class Search:
 
     def _keep_neighbours(self, passing: list[Mutant]) -> list[Mutant]:
         """Those that break no test which passes on the unchanged code."""
-        if not passing or not self.neighbours:
-            return passing
-        good = []
-        for test in self.neighbours:
-            try:
-                outcome, mode, spec = self.trials.base([test])
-            except UsageError:
-                continue
-            if outcome.ok:
-                good.append((mode, spec))
         for mode in ("direct", "pytest"):
-            spec = [item for kind, items in good if kind == mode for item in items]
-            if spec:
+            spec = [item for kind, items in self._kept if kind == mode for item in items]
+            if spec and passing:
                 outcomes = self.trials.run(mode, spec, passing, seconds=60)
                 passing = [m for i, m in enumerate(passing) if i in outcomes and outcomes[i].ok]
         return passing

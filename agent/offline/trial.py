@@ -9,9 +9,9 @@ One stdlib-only file (Python 3.6 and later, POSIX) that is copied in and started
                  "pytest": each child is a copy of a pytest that is about to collect
     tests        [[file, function or null (run the file as a script)], ...] (direct), or node ids (pytest)
     bases        {path: text} of the files that candidates change
-    candidates   [{"id": n, "path": path, "edits": [[start, end, text], ...] in UTF-8 bytes}]; with
-                 "ask": [[path,
-                 expression], ...] no test runs, and the result is ``answers``: what the expressions are
+    candidates   [{"id": n, "path": path, "edits": [[start, end, text], ...] in UTF-8 bytes}], perhaps with
+                 "tests" of its own, or with "ask": [[path, expression], ...]: then no test runs, and the
+                 result is ``answers``, what the expressions are
     limit        seconds of processor time for one candidate; five times that on the clock (and two
                  seconds) kills it
     seconds      of the whole batch; candidates not started by then have no result
@@ -278,7 +278,7 @@ def child_direct(job: Any, candidate: Any) -> Any:
         sys.settrace(lines)
     signal.setitimer(signal.ITIMER_PROF, job["limit"])
     try:
-        run_direct(job["tests"], outcome)
+        run_direct(candidate.get("tests") or job["tests"], outcome)
     except BaseException:
         if not outcome.ended:
             outcome.note(0)
@@ -321,6 +321,7 @@ class PytestTrial:
         self.emit = emit
         self.forks = forks
         self.stale = False
+        self.tests: Any = None
         self.outcome = Outcome()
         self.lines: Any = None
         self.pipe: Any = None
@@ -334,12 +335,15 @@ class PytestTrial:
                 try_all(self.job, self.emit, self.become)
             except GoOn as child:
                 self.pipe = child.pipe
+                if self.tests:
+                    session.config.args = self.tests
                 return
         session.shouldstop = "candidates tried"
         raise session.Interrupted("candidates tried")
 
     def become(self, job: Any, candidate: Any) -> None:
         enter(job, candidate)
+        self.tests = candidate.get("tests")
         self.lines = Lines(job["workdir"], job.get("calls")) if job.get("lines") else None
         if self.lines:
             sys.settrace(self.lines)
@@ -401,7 +405,7 @@ def run_pytest(plugin: Any) -> Any:
         plugin.job["workdir"],
     ]
     try:
-        return pytest.main(arguments + plugin.job["tests"], plugins=[plugin])
+        return pytest.main(arguments + (plugin.tests or plugin.job["tests"]), plugins=[plugin])
     except BaseException:
         plugin.outcome.note(0)
         return 1

@@ -138,6 +138,26 @@ class Trials:
             )
         return results[0]
 
+    def cover(self, tests: Sequence[str]) -> list[tuple[str, list[Any], Outcome]]:
+        """Tests on the unchanged code, one by one: how to run it, its outcome, its lines."""
+        specified = []
+        for test in tests:
+            try:
+                specified.append(self.specify([test]))
+            except UsageError:
+                continue  # not there: it cannot be kept passing
+        found = []
+        for mode in ("direct", "pytest"):
+            chosen = [spec for kind, spec in specified if kind == mode]
+            if chosen:
+                rows = [{"id": i, "tests": spec} for i, spec in enumerate(chosen)]
+                everything = [item for spec in chosen for item in spec]
+                extra = {"lines": True, "calls": False}
+                limit = BASE_LIMIT[mode]
+                outcomes = self._run(mode, everything, rows, seconds=60, limit=limit, extra=extra)
+                found += [(mode, chosen[i], outcome) for i, outcome in sorted(outcomes.items())]
+        return found
+
     def set_limit(self, base: Outcome) -> None:
         """The time that each candidate gets, from what the unchanged code took."""
         self.limit = HANGING_LIMIT if base.hangs else max(LEAST_LIMIT, min(10.0, 4 * base.cpu))
