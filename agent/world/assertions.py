@@ -33,17 +33,51 @@ class Assertion:
 
 _FAILS = {"fail", "AssertionError"}
 _RELATIONS: dict[str, type[ast.cmpop]] = {
-    "assertEqual": ast.Eq, "assertEquals": ast.Eq, "failUnlessEqual": ast.Eq, "assertListEqual": ast.Eq,
-    "assertDictEqual": ast.Eq, "assertTupleEqual": ast.Eq, "assertSetEqual": ast.Eq, "assertSequenceEqual": ast.Eq,
-    "assertMultiLineEqual": ast.Eq, "assertNotEqual": ast.NotEq, "assertNotEquals": ast.NotEq, "assertIs": ast.Is,
-    "assertIsNot": ast.IsNot, "assertIn": ast.In, "assertNotIn": ast.NotIn, "assertGreater": ast.Gt,
-    "assertGreaterEqual": ast.GtE, "assertLess": ast.Lt, "assertLessEqual": ast.LtE,
-    "assertIsNone": ast.Is, "assertIsNotNone": ast.IsNot, "assert_equal": ast.Eq, "assert_array_equal": ast.Eq,
-}  # fmt: skip
+    "assertEqual": ast.Eq,
+    "assertEquals": ast.Eq,
+    "failUnlessEqual": ast.Eq,
+    "assertListEqual": ast.Eq,
+    "assertDictEqual": ast.Eq,
+    "assertTupleEqual": ast.Eq,
+    "assertSetEqual": ast.Eq,
+    "assertSequenceEqual": ast.Eq,
+    "assertMultiLineEqual": ast.Eq,
+    "assertNotEqual": ast.NotEq,
+    "assertNotEquals": ast.NotEq,
+    "assertIs": ast.Is,
+    "assertIsNot": ast.IsNot,
+    "assertIn": ast.In,
+    "assertNotIn": ast.NotIn,
+    "assertGreater": ast.Gt,
+    "assertGreaterEqual": ast.GtE,
+    "assertLess": ast.Lt,
+    "assertLessEqual": ast.LtE,
+    "assertIsNone": ast.Is,
+    "assertIsNotNone": ast.IsNot,
+    "assert_equal": ast.Eq,
+    "assert_array_equal": ast.Eq,
+}
 _PARAMETERS = {
-    "first": 0, "second": 1, "member": 0, "container": 1, "expr1": 0, "expr2": 1, "expr": 0, "obj": 0, "cls": 1,
-    "a": 0, "b": 1, "list1": 0, "list2": 1, "d1": 0, "d2": 1, "actual": 0, "desired": 1, "x": 0, "y": 1,
-}  # fmt: skip
+    "first": 0,
+    "second": 1,
+    "member": 0,
+    "container": 1,
+    "expr1": 0,
+    "expr2": 1,
+    "expr": 0,
+    "obj": 0,
+    "cls": 1,
+    "a": 0,
+    "b": 1,
+    "list1": 0,
+    "list2": 1,
+    "d1": 0,
+    "d2": 1,
+    "actual": 0,
+    "desired": 1,
+    "x": 0,
+    "y": 1,
+}
 _CLOSE = {"assertAlmostEqual", "assertAlmostEquals", "assertNotAlmostEqual"}
 _ALLCLOSE = {"assert_allclose", "assert_almost_equal", "assert_array_almost_equal"}
 _RAISES = {"assertRaises", "assertRaisesRegex", "assertRaisesMessage", "failUnlessRaises", "raises"}
@@ -233,7 +267,8 @@ class Reader:
         return self._ask(node, made)
 
     def _note_seen(self, node: ast.expr, made: Assertion) -> None:
-        """A call that gives a truth value and has constants beside a call to judge: they may be the answer."""
+        """A call that gives a truth value and has constants beside a call to judge: they may be the
+        answer."""
         inner = [
             child
             for child in ast.walk(node)
@@ -252,9 +287,10 @@ class Reader:
             name in ("startswith", "endswith")
             and isinstance(node.func, ast.Attribute)
             and len(node.args) == 1
+            and self.flow.rank(node.args[0]) == LITERAL
+            and self.flow.rank(node.func.value) == COMPUTED
         ):
-            if self.flow.rank(node.args[0]) == LITERAL and self.flow.rank(node.func.value) == COMPUTED:
-                return _called(name, self._ask(node.func.value, made), self._literal(node.args[0], made))
+            return _called(name, self._ask(node.func.value, made), self._literal(node.args[0], made))
         if name in ("isclose", "allclose", "array_equal") and len(node.args) >= 2:
             options = {keyword.arg: keyword.value for keyword in node.keywords}
             known = {"isclose": ("rel_tol", "abs_tol"), "allclose": ("rtol", "atol"), "array_equal": ()}[name]
@@ -331,17 +367,23 @@ class Reader:
             return ast.UnaryOp(node.op, self._operand(node.operand, made))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.keywords:
             plain = [argument for argument in node.args if not isinstance(argument, ast.Starred)]
-            if node.func.id in ("abs", "round") and len(plain) == len(node.args) and plain:
-                if isinstance(plain[0], ast.BinOp) and all(
-                    self.flow.rank(rest) == LITERAL for rest in plain[1:]
-                ):
-                    rest = [self._literal(argument, made) for argument in plain[1:]]
-                    return _called(node.func.id, self._operand(plain[0], made), *rest)
-        if call_name(node) == "approx" if isinstance(node, ast.Call) else False:
-            assert isinstance(node, ast.Call)
-            if node.args and all(self.flow.rank(k.value) == LITERAL for k in node.keywords):
-                keywords = [ast.keyword(k.arg, self._literal(k.value, made)) for k in node.keywords]
-                return ast.Call(ast.Name("approx", ast.Load()), [self._ask(node.args[0], made)], keywords)
+            if (
+                node.func.id in ("abs", "round")
+                and len(plain) == len(node.args)
+                and plain
+                and isinstance(plain[0], ast.BinOp)
+                and all(self.flow.rank(rest) == LITERAL for rest in plain[1:])
+            ):
+                rest = [self._literal(argument, made) for argument in plain[1:]]
+                return _called(node.func.id, self._operand(plain[0], made), *rest)
+        if (
+            isinstance(node, ast.Call)
+            and call_name(node) == "approx"
+            and node.args
+            and all(self.flow.rank(k.value) == LITERAL for k in node.keywords)
+        ):
+            keywords = [ast.keyword(k.arg, self._literal(k.value, made)) for k in node.keywords]
+            return ast.Call(ast.Name("approx", ast.Load()), [self._ask(node.args[0], made)], keywords)
         return self._ask(node, made)
 
 

@@ -161,7 +161,10 @@ def _fits(predicted: Frame, observed: Frame, anywhere: bool) -> bool:
 
 
 def _way(predicted: Frame, observed: Frame) -> str:
-    return f"predicted: {predicted.event} at line {predicted.line}; observed: {observed.event} at line {observed.line}"
+    return (
+        f"predicted: {predicted.event} at line {predicted.line}; "
+        f"observed: {observed.event} at line {observed.line}"
+    )
 
 
 def _values(predicted: Frame, index: int, observed: Frame, full: list[dict[str, str]]) -> str:
@@ -170,9 +173,9 @@ def _values(predicted: Frame, index: int, observed: Frame, full: list[dict[str, 
         predicted.event in ("return", "exception")
         and predicted.value is not None
         and observed.value is not None
+        and same_value(predicted.value, observed.value) is False
     ):
-        if same_value(predicted.value, observed.value) is False:
-            return f"predicted {predicted.event} {predicted.value}; observed {observed.value}"
+        return f"predicted {predicted.event} {predicted.value}; observed {observed.value}"
     for name, value in predicted.locals.items():
         seen = full[index].get(name)
         if value is not None and seen is not None and same_value(value, seen) is False:

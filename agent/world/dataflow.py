@@ -1,7 +1,8 @@
 """A simple data flow over a test file: which names stand for constants, and where their values are written.
 
 It sees names that are bound once: a plain assignment, a loop over a literal, a parameter that comes
-from ``parametrize`` or from the calls of a helper in the same file, and a fixture that returns a constant. What
+from ``parametrize`` or from the calls of a helper in the same file, and a fixture that returns a constant.
+What
 is bound twice, or a container that anything but a comparison touches, is not a constant.
 """
 
@@ -155,7 +156,10 @@ class Flow:
                     helper = self._parameter(parent, load)
                     if not helper:
                         return True
-            elif (isinstance(parent, ast.Subscript) and not isinstance(parent.ctx, ast.Load)) or isinstance(parent, (ast.Attribute, ast.Return, ast.Assign, ast.Yield, ast.Starred)):
+            elif isinstance(parent, ast.Subscript):
+                if not isinstance(parent.ctx, ast.Load):
+                    return True
+            elif isinstance(parent, (ast.Attribute, ast.Return, ast.Assign, ast.Yield, ast.Starred)):
                 return True
         return False
 

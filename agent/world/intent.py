@@ -183,7 +183,8 @@ def _instances(expectation: Expectation, frames: list[Frame]) -> list[dict[str, 
 
 
 def _raises(tree: ast.Call, expectation: Expectation, frames: list[Frame]) -> Judgement:
-    """``raises(E)``: what the probe says, or else the last exception that passed through the block's lines."""
+    """``raises(E)``: what the probe says, or else the last exception that passed through the block's
+    lines."""
     point = expectation.point
     values = [f.value for f in frames if f.event == "probe" and f.probe in point.probes]
     if not values:

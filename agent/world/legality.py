@@ -1,4 +1,5 @@
-"""Whether a predicted trace is one that the program can take. First version: the lines exist where they are said to."""
+"""Whether a predicted trace is one that the program can take. First version: the lines exist where they
+are said to."""
 
 from __future__ import annotations
 
@@ -16,5 +17,6 @@ def illegal_step(trace: Trace, ranges: Iterable[tuple[str, str, int, int]]) -> s
     for frame in trace.frames:
         span = known.get((frame.file, frame.function))
         if span and frame.event != "probe" and not span[0] <= frame.line <= span[1]:
-            return f"{frame.function} has no line {frame.line} (it is lines {span[0]} to {span[1]} of {frame.file})"
+            where = f"lines {span[0]} to {span[1]} of {frame.file}"
+            return f"{frame.function} has no line {frame.line} (it is {where})"
     return ""

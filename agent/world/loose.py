@@ -15,7 +15,8 @@ _DEPTH = 60
 
 @dataclass
 class Loose:
-    """What was read: ``value`` (None where there is no object), whether it was whole, and what was forgiven."""
+    """What was read: ``value`` (None where there is no object), whether it was whole, and what was
+    forgiven."""
 
     value: Any = None
     complete: bool = False

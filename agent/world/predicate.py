@@ -43,7 +43,8 @@ UNKNOWN = _Unknown()
 
 @dataclass(frozen=True)
 class Approx:
-    """``pytest.approx``: numbers, and lists, tuples and dicts of them (default 1e-6 relative, 1e-12 absolute)."""
+    """``pytest.approx``: numbers, and lists, tuples and dicts of them (default 1e-6 relative, 1e-12
+    absolute)."""
 
     expected: Any
     rel: float | None = None
@@ -160,10 +161,27 @@ _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
 }
 _SPECIAL = ("isinstance", "raises", "text")
 _NODES = (
-    ast.Constant, ast.Name, ast.Tuple, ast.List, ast.Set, ast.Dict, ast.BoolOp, ast.UnaryOp, ast.BinOp, ast.Compare,
-    ast.IfExp, ast.Subscript, ast.Slice, ast.Call, ast.keyword, ast.boolop, ast.unaryop, ast.operator, ast.cmpop,
+    ast.Constant,
+    ast.Name,
+    ast.Tuple,
+    ast.List,
+    ast.Set,
+    ast.Dict,
+    ast.BoolOp,
+    ast.UnaryOp,
+    ast.BinOp,
+    ast.Compare,
+    ast.IfExp,
+    ast.Subscript,
+    ast.Slice,
+    ast.Call,
+    ast.keyword,
+    ast.boolop,
+    ast.unaryop,
+    ast.operator,
+    ast.cmpop,
     ast.expr_context,
-)  # fmt: skip
+)
 
 
 def parse_predicate(text: str) -> ast.expr:

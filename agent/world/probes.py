@@ -192,7 +192,8 @@ class _Prober:
                 made.predicate = ast.unparse(tree)
 
     def _bind_parameters(self) -> None:
-        """Bind parameters: from ``parametrize``, from fixtures that return a constant, from calls of helpers."""
+        """Bind parameters: from ``parametrize``, from fixtures that return a constant, from calls of
+        helpers."""
         for function in self.functions:
             names = [
                 a.arg
@@ -274,7 +275,8 @@ class _Prober:
         rows: list[list[ast.expr]],
         names: list[str],
     ) -> int | None:
-        """Which case the node id names, by pytest's rules for ids; None where all are meant or it is not seen."""
+        """Which case the node id names, by pytest's rules for ids; None where all are meant or it is not
+        seen."""
         wanted = self.test.partition("[")[2].removesuffix("]")
         if not wanted or not self.chain or function is not self.chain[-1]:
             return 0 if len(rows) == 1 else None
@@ -518,9 +520,22 @@ class _Prober:
 
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _SETUPS = {
-    "setUp", "tearDown", "setUpClass", "tearDownClass", "setup_method", "teardown_method", "setup_class", "setup",
-    "teardown", "setUpTestData", "setup_module", "setup_function", "asyncSetUp", "asyncTearDown", "__init__",
-}  # fmt: skip
+    "setUp",
+    "tearDown",
+    "setUpClass",
+    "tearDownClass",
+    "setup_method",
+    "teardown_method",
+    "setup_class",
+    "setup",
+    "teardown",
+    "setUpTestData",
+    "setup_module",
+    "setup_function",
+    "asyncSetUp",
+    "asyncTearDown",
+    "__init__",
+}
 _TELLING = re.compile(r"expect|want|answer|correct|truth|golden|desired", re.IGNORECASE)
 
 

@@ -26,7 +26,8 @@ CHARACTERS_A_TOKEN = 3
 
 @dataclass(frozen=True)
 class FunctionSource:
-    """A function as it is shown: its own lines, and what it stands on (imports, class header, module state)."""
+    """A function as it is shown: its own lines, and what it stands on (imports, class header, module
+    state)."""
 
     path: str
     qualname: str
@@ -94,7 +95,8 @@ class NoSimulator:
 
 @dataclass(frozen=True)
 class OracleSimulator:
-    """Predicts by executing, in a throwaway sandbox that the caller supplies: an upper bound, and labelled so.
+    """Predicts by executing, in a throwaway sandbox that the caller supplies: an upper bound, and labelled
+    so.
 
     ``run_traced`` runs the probed test on the patched tree and returns its trace (JSON Lines).
     It is called once: what ran twice alike would count as agreement and is none.
@@ -128,7 +130,8 @@ class ChatSimulator:
         return f"chat:{self.model.name}"
 
     def simulate(self, scene: Scene, *, runs: int, samples: int) -> list[Prediction]:
-        """Independent samples of one blind prompt. A model that fails gives a prediction that is not complete.
+        """Independent samples of one blind prompt. A model that fails gives a prediction that is not
+        complete.
 
         Budget errors pass through.
         """
@@ -201,7 +204,8 @@ def build_scene(
     """The functions that the test was seen to execute (``before``) and those that the patch touches.
 
     ``sources``: path → text after the patch. Comments and docstrings are left out: they may give answers
-    away. Functions of the patch come first, then in the order in which they were called, as far as the budget goes.
+    away. Functions of the patch come first, then in the order in which they were called, as far as the
+    budget goes.
     """
     touched = _touched(patch)
     wanted: list[tuple[bool, int, FunctionSource]] = []
@@ -242,7 +246,8 @@ def build_scene(
 
 
 def functions_of(source: str) -> list[tuple[str, int, int]]:
-    """Qualified name, first line (decorators too) and last line of the functions; none where it is not Python.
+    """Qualified name, first line (decorators too) and last line of the functions; none where it is not
+    Python.
 
     A function in a function belongs to the outer one.
     """
@@ -268,7 +273,8 @@ def functions_of(source: str) -> list[tuple[str, int, int]]:
 
 
 def _context(source: str, qualname: str) -> str:
-    """The numbered lines that a function stands on: imports, module state, its class's header and attributes."""
+    """The numbered lines that a function stands on: imports, module state, its class's header and
+    attributes."""
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError):
@@ -468,11 +474,11 @@ class _Answer:
         if not isinstance(value, str):
             self.forgiven.append("values that are no texts")
             return repr(value)
-        plain = isinstance(read_value(value), Opaque)
-        if plain and re.fullmatch(r"[\w .,!?%/:-]+", value) and not re.fullmatch(r"[A-Z]\w*(\.\w+)+", value):
-            if value not in ("no exception", "not reached") and not value.endswith(("Error", "Exception")):
-                self.forgiven.append("a string without its quotes")
-                return repr(value)
+        words = re.fullmatch(r"[\w .,!?%/:-]+", value) and not re.fullmatch(r"[A-Z]\w*(\.\w+)+", value)
+        special = value in ("no exception", "not reached") or value.endswith(("Error", "Exception"))
+        if words and not special and isinstance(read_value(value), Opaque):
+            self.forgiven.append("a string without its quotes")
+            return repr(value)
         return value
 
 

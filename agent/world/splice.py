@@ -56,7 +56,8 @@ class Text:
         return len(_NEWLINE.findall(self.data[start:end]))
 
     def comments(self) -> list[Edit]:
-        """Edits that take all comments out. Raises SyntaxError or tokenize.TokenError for what is not Python."""
+        """Edits that take all comments out. Raises SyntaxError or tokenize.TokenError for what is not
+        Python."""
         lines = [line.decode("utf-8", "surrogatepass") for line in _NEWLINE.split(self.data)]
         edits = []
         for token in tokenize.generate_tokens(io.StringIO("\n".join(lines)).readline):

@@ -88,7 +88,8 @@ class Trace:
 
 
 def states(frames: Iterable[Frame]) -> list[dict[str, str]]:
-    """The full local state at each frame: the changes of its activation (run, file, function, visit) added up."""
+    """The full local state at each frame: the changes of its activation (run, file, function, visit) added
+    up."""
     activations: dict[tuple[int, str, str, int], dict[str, str]] = {}
     result = []
     for frame in frames:

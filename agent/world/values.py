@@ -16,13 +16,15 @@ _CUT = re.compile(r"(?:\.\.\.|…)")
 
 @dataclass(frozen=True)
 class Opaque:
-    """A value that is known by its text only: ``<Foo>``, ``Decimal('1')``, or a literal that was cut short."""
+    """A value that is known by its text only: ``<Foo>``, ``Decimal('1')``, or a literal that was cut
+    short."""
 
     text: str
 
     @property
     def type_name(self) -> str:
-        """``Foo`` for ``<Foo>``, ``<pkg.Foo object>`` and ``Foo(a=1)``; empty where the text names no type."""
+        """``Foo`` for ``<Foo>``, ``<pkg.Foo object>`` and ``Foo(a=1)``; empty where the text names no
+        type."""
         if _CUT.match(self.text) or not re.match(r"[<A-Za-z_]", self.text):
             return ""
         found = _TYPE.match(self.text)
@@ -58,7 +60,8 @@ def is_plain(value: Any) -> bool:
 
 
 def _literal(node: ast.expr) -> Any:
-    """``ast.literal_eval``, and also ``set()``, ``frozenset({...})``, ``inf`` and ``nan`` as ``repr`` writes them."""
+    """``ast.literal_eval``, and also ``set()``, ``frozenset({...})``, ``inf`` and ``nan`` as ``repr``
+    writes them."""
     if isinstance(node, ast.Constant):
         if node.value is Ellipsis:
             raise ValueError("a value that was cut short")

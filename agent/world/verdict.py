@@ -27,7 +27,8 @@ def judge(predictions: Sequence[Prediction], expectations: Sequence[Expectation]
     """Lay predictions beside expectations. Cut, illegal and disputed ones are unknown, never a pass.
 
     An expectation that all samples break in some run makes it broken. It holds where every sample
-    gets through every run and every assertion holds in each. Expectations from the report can break a verdict and
+    gets through every run and every assertion holds in each. Expectations from the report can break a
+    verdict and
     say so, but one that can't be told does not keep it from holding.
     """
     if not predictions:
@@ -93,7 +94,8 @@ def _values(expectation: Expectation, trace: Trace, run: int) -> str:
 
 
 def judge_observed(trace: Trace, expectations: Sequence[Expectation], *, passed: bool) -> Verdict:
-    """The same for what was observed. A test that fails is broken, whatever else; Python judged its assertions.
+    """The same for what was observed. A test that fails is broken, whatever else; Python judged its
+    assertions.
 
     ``passed``: every run passed. Then the assertions hold, also those that the trace can't tell.
     """

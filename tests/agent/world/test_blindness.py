@@ -9,7 +9,10 @@ from agent.world.simulate import build_scene, simulation_prompt
 from agent.world.trace import Frame, Trace
 
 SECRET = "917345"
-CODE = '"""It gives 917345."""\ndef f(x):\n    """>>> f(1)\n    917345\n    """\n    return x * 2  # not 917345\n'
+CODE = (
+    '"""It gives 917345."""\n'
+    'def f(x):\n    """>>> f(1)\n    917345\n    """\n    return x * 2  # not 917345\n'
+)
 
 BODIES = {
     "equal": "    assert f(1) == 917345\n",
@@ -35,7 +38,8 @@ BODIES = {
     "failing by hand": "    if f(1) != 917345:\n        raise AssertionError('917345')\n",
     "fail call": "    if f(1):\n        x = 1\n        pytest.fail('917345')\n",
     "unittest": "    self.assertEqual(f(1), 917345, 'is 917345')\n    self.assertIn(f(1), [917345])\n",
-    "unittest close": "    self.assertAlmostEqual(f(1), 917345, places=2)\n    self.assertCountEqual(f(1), [917345])\n",
+    "unittest close": "    self.assertAlmostEqual(f(1), 917345, places=2)\n"
+    "    self.assertCountEqual(f(1), [917345])\n",
     "unittest truth": "    self.assertTrue(f(1) == 917345)\n    self.assertFalse(f(1) == 917345)\n",
     "helper": "    check(1, 917345)\n    check(2, 917345)\n",
     "module constant": "    assert f(1) == EXPECTED\n",
