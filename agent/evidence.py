@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from agent.outcome import ProbeRow
-from agent.world.predicate import literal
 from agent.world.probes import ProbedTest
 from agent.world.simulate import Prediction
 from agent.world.trace import Trace, write_trace
@@ -50,7 +50,7 @@ def table(
             id=probe.id,
             question=probe.question,
             intended=probe.predicate,
-            literal=literal(probe.predicate),
+            literal=_literal(probe.predicate),
             before=_values(before, probe.id),
             predicted=tuple(_values(prediction.trace, probe.id) for prediction in predictions),
             after=_values(after, probe.id) if after else (),
@@ -74,3 +74,14 @@ def _values(trace: Trace, probe: str) -> tuple[str, ...]:
         shown = ", ".join(values[:MAX_VALUES])
         seen.append(f"{shown}, … ({len(values)} in all)" if len(values) > MAX_VALUES else shown)
     return tuple(seen)
+
+
+def _literal(predicate: str) -> str | None:
+    """``4`` for ``value == 4``; None for a predicate that more than one value meets."""
+    try:
+        tree = ast.parse(predicate, mode="eval").body
+        if isinstance(tree, ast.Compare) and len(tree.ops) == 1 and isinstance(tree.ops[0], ast.Eq | ast.Is):
+            return repr(ast.literal_eval(tree.comparators[0]))
+    except (ValueError, SyntaxError, RecursionError):
+        return None
+    return None

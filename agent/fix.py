@@ -1,4 +1,4 @@
-"""``fixbug --issue``: from what was asked to the outcome: read the issue, gather the parts, run the attempt."""
+"""``fixbug --issue``: from what was asked to the outcome: issue, parts, attempt."""
 
 from __future__ import annotations
 

@@ -92,6 +92,26 @@ class Observation:
     outcomes: tuple[str, ...]
     broken_neighbours: tuple[str, ...]
     output: str
+    passed: bool = False
+    """The failing tests pass now, in every run."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One proposal that was run, and all that was learnt."""
+
+    patch: str
+    predictions: tuple[Prediction, ...]
+    predicted: Verdict
+    observed: Observation
+    divergence: Divergence | None
+    second_look: bool
+
+    @property
+    def merit(self) -> tuple[bool, bool, bool]:
+        """Orders the rounds: passing tests count most, then what else was expected."""
+        seen = self.observed
+        return seen.passed, not seen.broken_neighbours, seen.verdict.value == "holds"
 
 
 @dataclass
@@ -125,10 +145,8 @@ class Attempt:
         with self._open("open") as box, self._keep_work(box):
             bench = self.reproduce(box)
             expectations = self.intend(box, bench)
-            predictions: list[Prediction] = []
-            observation: Observation | None = None
+            best: Trial | None = None
             feedback: str | None = None
-            patch = ""
             for number in range(1, self.settings.max_rounds + 1):
                 proposal = self.propose(box, bench, feedback)
                 if proposal is None:
@@ -145,15 +163,18 @@ class Attempt:
                         proposal = second
                         predictions = self.simulate(box, bench, proposal)
                         predicted = self.check(predictions, expectations)
-                patch = proposal.patch
                 observation = self.execute(box, bench, proposal, expectations)
-                divergence = self.compare(predictions, observation)
-                self._close_round(number, patch, predicted, observation, divergence, second_look)
+                divergence = self.compare(box, predictions, observation)
+                trial = Trial(
+                    proposal.patch, tuple(predictions), predicted, observation, divergence, second_look
+                )
+                best = trial if best is None or trial.merit >= best.merit else best
+                self._close_round(number, trial)
                 if self.decide(observation):
                     break
-                feedback = self._feedback(number, predicted, observation, divergence)
-        score = self.score(patch)
-        return self._close(bench, expectations, predictions, observation, patch, score)
+                feedback = self._feedback(number, trial)
+        score = self.score(best.patch) if best else None
+        return self._close(bench, expectations, best, score)
 
     # --- the stages -------------------------------------------------------------------------
 
@@ -291,12 +312,9 @@ class Attempt:
         outcomes = _outcomes(traced)
         failing = set(whole.failed_ids)
         broken = tuple(test for test in bench.neighbours if test in failing)
-        verdict = judge_observed(trace, expectations, passed=all(run.passed for run in traced.runs))
-        still = [test for test in bench.tests if test in failing]
-        if still and verdict.value != "broken":
-            verdict = Verdict("broken", (f"{', '.join(still)} still fails", *verdict.reasons))
-        if not whole.passed and not failing:
-            verdict = Verdict("broken", (f"the test run failed (exit status {whole.exit_code})",))
+        still = tuple(test for test in bench.tests if test in failing)
+        passed = all(run.passed for run in traced.runs) and not still and (whole.passed or bool(broken))
+        verdict = judge_observed(trace, expectations, passed=passed)
         self._say(
             "run",
             f"observed: {verdict.value} (runs: {', '.join(outcomes) or 'none'}; "
@@ -310,13 +328,16 @@ class Attempt:
             trace=traced.trace,
             notes=traced.notes,
         )
-        output = whole.output if traced.runs and all(run.passed for run in traced.runs) else _output(traced)
-        return Observation(verdict, trace, outcomes, broken, output)
+        output = _output(traced) or whole.output
+        return Observation(verdict, trace, outcomes, broken, output, passed)
 
-    def compare(self, predictions: list[Prediction], observation: Observation) -> Divergence | None:
+    def compare(
+        self, box: Sandbox, predictions: list[Prediction], observation: Observation
+    ) -> Divergence | None:
         """The first place where a prediction and reality part."""
+        sources = evidence.sources(box, observation.trace, ()) if predictions else {}
         for prediction in predictions:
-            divergence = first_divergence(prediction.trace, observation.trace)
+            divergence = first_divergence(prediction.trace, observation.trace, sources)
             if divergence is not None:
                 self._say("compare", f"prediction and reality part: {_first_line(divergence.text)}")
                 return divergence
@@ -327,7 +348,7 @@ class Attempt:
         if observation.verdict.value == "unknown" and not observation.outcomes:
             self.ended = self.ended or "done: there is no visible test to judge the patch by"
         elif observation.verdict.value == "holds" and not observation.broken_neighbours:
-            self.ended = "done"
+            self.ended = self.ended or "done"
         return bool(self.ended)
 
     def score(self, patch: str) -> Score | None:
@@ -344,6 +365,7 @@ class Attempt:
             assert hidden.tests is not None
             score = score_pytest(self.spec, cleaned, hidden.tests, dropped=dropped)
         self.container_seconds += time.monotonic() - started
+        self.record.hidden_log(score.log)
         said = "passed" if score.resolved else "failed"
         self._say("score", f"hidden tests {said} ({len(score.passed)} passed, {len(score.failed)} failed)")
         return score
@@ -444,61 +466,51 @@ class Attempt:
         self._say("decide", "predicted to fail: the proposer gets a second look before it is run")
         return render("second_look.md.j2", reasons="\n".join(f"- {reason}" for reason in predicted.reasons))
 
-    def _feedback(
-        self, number: int, predicted: Verdict, observed: Observation, divergence: Divergence | None
-    ) -> str:
+    def _feedback(self, number: int, trial: Trial) -> str:
+        observed = trial.observed
         feedback = render(
             "feedback.md.j2",
             headline=f"Observed: {observed.verdict.value}. {'; '.join(observed.verdict.reasons)}",
             outcomes=observed.outcomes,
             broken_neighbours=observed.broken_neighbours,
-            predicted="" if predicted.value == "unknown" else predicted.value,
-            divergence=divergence.text if divergence else "",
+            predicted="" if trial.predicted.value == "unknown" else trial.predicted.value,
+            divergence=trial.divergence.text if trial.divergence else "",
             output=evidence.tail(observed.output),
             rounds_left=self.settings.max_rounds - number,
         )
         self.record.step("feedback", text=feedback)
         return feedback
 
-    def _close_round(
-        self,
-        number: int,
-        patch: str,
-        predicted: Verdict,
-        observed: Observation,
-        divergence: Divergence | None,
-        second_look: bool,
-    ) -> None:
-        meaning = row(predicted, observed.verdict)
-        self.rounds.append(
-            Round(
-                number=number,
-                patch=patch,
-                predicted=predicted.value,
-                predicted_reasons=predicted.reasons,
-                observed=observed.verdict.value,
-                outcomes=observed.outcomes,
-                broken_neighbours=observed.broken_neighbours,
-                row=meaning,
-                divergence=divergence.text if divergence else None,
-                second_look=second_look,
-            )
+    def _close_round(self, number: int, trial: Trial) -> None:
+        meaning = row(trial.predicted, trial.observed.verdict)
+        closed = Round(
+            number=number,
+            patch=trial.patch,
+            predicted=trial.predicted.value,
+            predicted_reasons=trial.predicted.reasons,
+            observed=trial.observed.verdict.value,
+            outcomes=trial.observed.outcomes,
+            broken_neighbours=trial.observed.broken_neighbours,
+            row=meaning,
+            divergence=trial.divergence.text if trial.divergence else None,
+            second_look=trial.second_look,
         )
+        self.rounds.append(closed)
         self._say("decide", f"round {number}: {meaning}")
-        self.record.step("round", **asdict(self.rounds[-1]))
+        self.record.step("round", **asdict(closed))
 
     def _close(
         self,
         bench: Bench | None,
         expectations: tuple[Expectation, ...],
-        predictions: list[Prediction],
-        observation: Observation | None,
-        patch: str,
+        best: Trial | None,
         score: Score | None,
     ) -> Outcome:
+        patch = best.patch if best else ""
+        predictions = best.predictions if best else ()
         outcome = Outcome(
             instance_id=self.task.instance_id,
-            status=_status(patch, observation, score),
+            status=_status(best, score),
             ended=self.ended or "rounds",
             patch=patch,
             reproduction=Reproduced(
@@ -510,16 +522,16 @@ class Attempt:
             dropped_expectations=self.dropped,
             rounds=tuple(self.rounds),
             table=evidence.table(
-                bench.probed, bench.before, predictions, observation.trace if observation else None
+                bench.probed, bench.before, predictions, best.observed.trace if best else None
             )
             if bench
             else (),
             simulator=predictions[0].label if predictions else "none",
             runs=self.settings.runs,
             samples=self.settings.samples,
-            score=asdict(score) if score else None,
+            score={k: v for k, v in asdict(score).items() if k != "log"} if score else None,
             cost=self._cost(),
-            sandbox={"kind": self.kind, "image": self.spec.image, "network": self.spec.network},
+            sandbox={"kind": self.spec.kind, "image": self.spec.image, "network": self.spec.network},
             paths={"run": str(self.record.run_folder), "attempt": str(self.record.folder)},
             notes=tuple(self.notes),
             proposer={"name": self.proposer.name, "summary": self.proposer.summary()},
@@ -560,12 +572,12 @@ class Attempt:
             self.record.step("stage", stage=stage, text=text)
 
 
-def _status(patch: str, observation: Observation | None, score: Score | None) -> Status:
-    if not patch.strip():
+def _status(best: Trial | None, score: Score | None) -> Status:
+    if best is None:
         return "no_patch"
     judged = [] if score is None else [score.resolved]
-    if observation is not None and observation.verdict.value != "unknown":
-        judged.append(observation.verdict.value == "holds" and not observation.broken_neighbours)
+    if best.observed.outcomes:
+        judged.append(best.observed.passed and not best.observed.broken_neighbours)
     if not judged:
         return "unverified"
     return "verified" if all(judged) else "not_fixed"

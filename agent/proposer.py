@@ -137,7 +137,7 @@ class AgentProposer:
         """Do the actions of one turn, up to a proposal; what they showed goes into the conversation."""
         observations: list[str] = []
         for action in actions:
-            self._record.step("action", kind=type(action).__name__.lower(), **asdict(action))
+            self._record.step("action", name=type(action).__name__.lower(), **asdict(action))
             self._listener(Progress("propose", f"turn {self._turns}: {_line(action)}"))
             if isinstance(action, Propose):
                 return self._hand_in(box, completion, observations, action)

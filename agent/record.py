@@ -8,6 +8,7 @@
         predicted.jsonl                predictions, each written before the sandbox runs
         observed.jsonl                 what the sandbox recorded
         patch.diff                     the last proposed patch
+        hidden-tests.log               what the hidden tests printed
         unfinished.diff                the work tree, where the attempt was interrupted
         attempt.json                   the outcome, written last: without it the attempt did not happen
 
@@ -89,6 +90,10 @@ class AttemptRecord:
 
     def patch(self, patch: str) -> None:
         write_atomically(self.folder / "patch.diff", patch)
+
+    def hidden_log(self, log: str) -> None:
+        """Keep what the hidden tests printed."""
+        write_atomically(self.folder / "hidden-tests.log", log)
 
     def unfinished(self, patch: str) -> None:
         """Keep the work tree of an attempt that did not get to its end."""

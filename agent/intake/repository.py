@@ -204,9 +204,12 @@ def _from_directory(staging: Path, source: Path, ref: str | None, exclude: Path 
             )
         return _as_it_is(staging, source, None, exclude)
     if top != source:
-        raise IntakeError(
-            f"expected the root of a repository, {source} is inside of {top}", cure=f"give --repo {top}"
-        )
+        if ref is not None:
+            raise IntakeError(
+                f"--ref {ref} needs the root of a repository, {source} is inside of {top}",
+                cure=f"give --repo {top}, or leave --ref out to take the folder as it is",
+            )
+        return _as_it_is(staging, source, None, exclude)
     if ref is not None:
         commit = _fetched(staging, source, _resolved(source, ref, _local_refs(source)))
         return _without(staging, commit, _inside(source, exclude))
