@@ -465,7 +465,18 @@ class _Record:
 class _Function:
     """One code object that is followed. It holds the code, so that its ``id`` stays its own."""
 
-    __slots__ = ("code", "fid", "file", "first", "inlined_at", "key", "names", "opcodes", "silent")
+    __slots__ = (
+        "code",
+        "fid",
+        "file",
+        "first",
+        "inlined_at",
+        "key",
+        "names",
+        "opcodes",
+        "prefixes",
+        "silent",
+    )
 
     def __init__(self, code: Any, fid: int, file: str, key: Tuple[str, str], names: Tuple[str, ...]) -> None:
         self.code, self.fid, self.file, self.key, self.names = code, fid, file, key, names
@@ -473,6 +484,8 @@ class _Function:
         self.silent: Dict[int, Tuple[int, int]] = {}
         self.inlined_at: Any = frozenset()
         self.opcodes = code.co_code
+
+        self.prefixes = ['\t%d="' % index for index in range(len(names))]
 
     def opcode(self, offset: int) -> int:
         return int(self.opcodes[offset]) if 0 <= offset < len(self.opcodes) else -1
@@ -801,7 +814,7 @@ class Tracer:
     def _changes(self, activation: _Activation, frame: Any) -> str:
         values = frame.f_locals
         get = values.get
-        objects, texts = activation.objects, activation.texts
+        objects, texts, prefixes = activation.objects, activation.texts, activation.function.prefixes
         out = ""
         index = -1
         for name in activation.function.names:
@@ -819,7 +832,7 @@ class Tracer:
                 text = _repr(value)
                 if text != texts[index]:
                     texts[index] = text
-                    out += '\t%d="%s"' % (index, text)
+                    out += prefixes[index] + text + '"'
                 continue
             if _id(kind) in _ATOMS:
                 objects[index] = value
