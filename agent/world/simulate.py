@@ -192,6 +192,8 @@ def numbered(source: str, first: int) -> str:
 
 # -- what a scene shows
 
+_MAKERS = ("__init__", "__new__", "__post_init__")
+
 
 def build_scene(
     probed: ProbedTest,
@@ -204,11 +206,13 @@ def build_scene(
     """The functions that the test was seen to execute (``before``) and those that the patch touches.
 
     ``sources``: path → text after the patch. Comments and docstrings are left out: they may give answers
-    away. Functions of the patch come first, then in the order in which they were called, as far as the
+    away. Functions of the patch come first, then those called, in order, then those that the test names and
+    constructors of classes in sight (fixtures are not traced), as far as the
     budget goes.
     """
     touched = _touched(patch)
-    wanted: list[tuple[bool, int, FunctionSource]] = []
+    wanted: list[tuple[int, int, FunctionSource]] = []
+    named = set(re.findall(r"\w+", probed.blind))
     left_out: list[str] = []
     order: dict[tuple[str, str], int] = {}
     for frame in before.frames:
@@ -222,10 +226,12 @@ def build_scene(
                 n for (file, name), n in order.items() if file == path and same_function(name, function)
             ]
             changed = any(first <= line <= last for line in touched.get(path, ()))
-            if called or changed:
+            parts = function.split(".")
+            beside = parts[-1] in named or (len(parts) > 1 and parts[-1] in _MAKERS and parts[-2] in named)
+            if called or changed or beside:
                 shown = "\n".join(clean.splitlines()[first - 1 : last])
                 made = FunctionSource(path, function, first, shown, _context(clean, function))
-                wanted.append((not changed, min(called, default=len(order)), made))
+                wanted.append((0 if changed else 1 if called else 2, min(called, default=0), made))
     known = {f.path for _, _, f in wanted}
     left_out += sorted(
         {file for file, _ in order if file not in sources and file != probed.path and file not in known}

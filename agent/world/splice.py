@@ -113,11 +113,12 @@ def docstrings(text: Text, tree: ast.AST) -> list[Edit]:
             continue
         for blocks in (body, getattr(node, "orelse", None), getattr(node, "finalbody", None)):
             statements = blocks if isinstance(blocks, list) else []
-            for statement in statements:
-                if not (isinstance(statement, ast.Expr) and _is_text(statement.value)):
-                    continue
+            texts = [s for s in statements if isinstance(s, ast.Expr) and _is_text(s.value)]
+            for statement in texts:
                 start, end = text.span(statement)
-                shown = "" if isinstance(node, ast.Module) else "pass"
+                # `pass` is a line of its own to who walks the code: only where something has to stand.
+                needed = len(texts) == len(statements) or text.data[end : end + 1] == b";"
+                shown = "pass" if needed else ""
                 edits.append(Edit(start, end, shown + "\n" * text.newlines(start, end)))
     return edits
 
