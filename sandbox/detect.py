@@ -91,7 +91,7 @@ def _allows(spec: str, minor: str) -> bool:
 def _installs(texts: dict[str, str], pyproject: dict[str, Any]) -> Iterator[str]:
     """The project in place with its test extras, else its requirements; test requirements in any case."""
     project = pyproject.get("project", {})
-    packaged = "setup.py" in texts or "build-system" in pyproject or bool(project)
+    packaged = "setup.py" in texts or bool({"build-system", "project"} & set(pyproject))
     requirements = [name for name in texts if name.endswith(".txt")]
     if packaged:
         extras = [name for name in _extras(texts, project) if _TEST_NAMES.search(name)]

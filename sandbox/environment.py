@@ -38,7 +38,7 @@ __all__ = ["image_for_row", "image_for_tree"]
 WHEELS = "/opt/fixbug/wheels"
 """Wheels of the project's build requirements: ``pip install -e .`` works again without a network."""
 
-INSTANCE_RECIPE = 2
+INSTANCE_RECIPE = 3
 """The same for the steps of the uppermost layer alone."""
 
 # every pin by itself, in parallel: some have no wheel for this Python, or are not on the index at all

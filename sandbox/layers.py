@@ -88,7 +88,7 @@ def build_layer(
                 bench.prepare()
                 steps(bench)
                 bench.clean()
-                instructions = ['CMD ["bash"]', *changes]
+                instructions = ["ENTRYPOINT []", 'CMD ["bash"]', *changes]
                 instructions += [f"LABEL {key}={json.dumps(value)}" for key, value in (labels or {}).items()]
                 container.commit(repository=repository, tag=tag, changes=instructions)
         except APIError as error:
