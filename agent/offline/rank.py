@@ -31,7 +31,7 @@ SECOND_VOTE = 0.3
 
 ONE_LINE = re.compile(
     r"(?:for example:?|e\.?g\.?:?|example:?|[-*])?\s*`?(?P<call>(?P<name>[A-Za-z_]\w*)\(.*\))`?\s*"
-    r"(?:==?|=+>|-+>|➞|→|#\s*(?:=>|->)?|(?:should )?(?:returns?|gives?|be)|:)\s*`?(?P<value>[^`]+?)[`.;]?$",
+    r"(?:=+>|-+>|==?|➞|→|#\s*(?:=>|->)?|(?:should )?(?:returns?|gives?|be)|:)\s*`?(?P<value>[^`]+?)[`.;]?$",
     re.IGNORECASE,
 )
 

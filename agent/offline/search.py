@@ -24,8 +24,8 @@ compete."""
 
 GRACE = 300
 """... and for no longer than half as many trials again as it took, and this many"""
-PATIENCE = 10.0
-"""... and no longer than twice the seconds it took, and this many."""
+PATIENCE = 8.0
+"""... and no longer than 1.3 times the seconds it took, and this many."""
 COLD = 0.3
 """Suspicion, where the test never ends, of the lines outside the endless loop."""
 
@@ -190,7 +190,7 @@ class Search:
         enough: tuple[float, float] | None = None
         while position < len(queue) and self._left():
             if passing:
-                enough = enough or (1.5 * self._tried + GRACE, 2 * self._elapsed + PATIENCE)
+                enough = enough or (1.5 * self._tried + GRACE, 1.3 * self._elapsed + PATIENCE)
                 if (
                     self._tried >= enough[0]
                     or self._elapsed >= enough[1]
@@ -212,7 +212,7 @@ class Search:
                 mode, spec, batch, seconds=max(0.5, self.budget.seconds - self._elapsed)
             )
             took = max(time.monotonic() - began, 1e-3)
-            size = max(32, min(1000, int(2.0 * len(batch) / took)))
+            size = max(32, min(1000, int(4.0 * len(batch) / took)))
             self._tried += len(outcomes)
             passing += self._keep_neighbours(
                 [batch[n] for n, outcome in sorted(outcomes.items()) if outcome.ok]
