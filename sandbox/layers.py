@@ -88,7 +88,7 @@ def build_layer(
                 bench.prepare()
                 steps(bench)
                 bench.clean()
-                instructions = ["ENTRYPOINT []", 'CMD ["bash"]', *changes]
+                instructions = ['CMD ["bash"]', *changes]
                 instructions += [f"LABEL {key}={json.dumps(value)}" for key, value in (labels or {}).items()]
                 container.commit(repository=repository, tag=tag, changes=instructions)
         except APIError as error:
@@ -230,8 +230,7 @@ def _container(client: DockerClient, name: str, parent: str) -> Iterator[Contain
         client.containers.get(unique).remove(force=True)
     container = client.containers.create(
         parent,
-        ["infinity"],
-        entrypoint=["sleep"],
+        ["sleep", "infinity"],  # not as the entrypoint: a commit would keep that
         name=unique,
         init=True,
         user="root",
