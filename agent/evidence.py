@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
+from agent.errors import PatchDoesNotApply
+from agent.llm.recorded import Session
 from agent.outcome import ProbeRow
+from agent.patch import normalise
 from agent.world.probes import ProbedTest
 from agent.world.simulate import Prediction
 from agent.world.trace import Trace, write_trace
 from sandbox import Sandbox
+from sandbox.scoring import Score
 
 MAX_VALUES = 3
 """So many values of one question are shown where a test asks it again and again."""
@@ -36,6 +41,8 @@ def prediction_json(prediction: Prediction) -> dict[str, Any]:
         "simulator": prediction.label,
         "complete": prediction.complete,
         "forgiven": prediction.forgiven,
+        "illegal": prediction.illegal,
+        "blind": prediction.blind,
         "trace": write_trace(prediction.trace),
         "raw": prediction.raw,
     }
@@ -48,7 +55,7 @@ def table(
     return tuple(
         ProbeRow(
             id=probe.id,
-            question=probe.question,
+            question=f"{probe.expression}, line {probe.line}",
             intended=probe.predicate,
             literal=_literal(probe.predicate),
             before=_values(before, probe.id),
@@ -57,6 +64,20 @@ def table(
         )
         for probe in probed.probes
     )
+
+
+def against_record(session: Session, patch: str, score: Score | None) -> dict[str, Any]:
+    """A replay beside its record: whether the patch is the same (as ``normalise`` sees it), and the score."""
+    resolved = session.meta.get("resolved")
+    same = None
+    if session.submission is not None:
+        with suppress(PatchDoesNotApply):
+            same = normalise(session.submission) == normalise(patch)
+    return {
+        "same_patch": same,
+        "recorded_resolved": resolved,
+        "same_score": None if resolved is None or score is None else bool(resolved) == score.resolved,
+    }
 
 
 def tail(text: str, limit: int = 4000) -> str:

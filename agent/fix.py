@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from agent.llm import Model
     from agent.llm.budget import Budget
+    from agent.llm.recorded import Session
     from agent.loop import WorldModel
     from agent.proposer import Proposer
     from sandbox import Kind, SandboxSpec
@@ -132,11 +133,11 @@ def _attempt(task: Task, request: Request, listener: Listener, resume: Path | No
     run_folder = resume or Path(request.run_dir) / new_run_id(task.instance_id)
     record = AttemptRecord(run_folder, task.instance_id, _about(request, task))
     model = _live_model(request, budget, listener)
-    proposer, protocol = _proposer(task, request, record, model, budget, listener)
+    session = _session(task, request, record)
     return Attempt(
         task=task,
         spec=_spec(task, request, listener),
-        proposer=proposer,
+        proposer=_proposer(request, session, record, model, budget, listener),
         record=record,
         budget=budget,
         settings=LoopSettings(
@@ -146,7 +147,7 @@ def _attempt(task: Task, request: Request, listener: Listener, resume: Path | No
             max_rounds=request.max_rounds,
         ),
         model=model,
-        protocol=protocol,
+        session=session if request.session else None,
         listener=listener,
     ).run()
 
@@ -170,33 +171,40 @@ def _live_model(request: Request, budget: Budget, listener: Listener) -> Model |
     return ChatModel(settings, budget, on_event=lambda event: listener(Progress("propose", event.text)))
 
 
+def _session(task: Task, request: Request, record: AttemptRecord) -> Session | None:
+    """The recorded session to begin with: the one to replay, or the turns of an interrupted run."""
+    from agent.llm.recorded import load_session
+
+    if request.session:
+        return load_session(Path(request.session), task.instance_id)
+    trajectory = record.folder / "trajectory.jsonl"
+    return load_session(trajectory, task.instance_id) if _has_turns(trajectory) else None
+
+
 def _proposer(
-    task: Task,
     request: Request,
+    session: Session | None,
     record: AttemptRecord,
     model: Model | None,
     budget: Budget,
     listener: Listener,
-) -> tuple[Proposer, str]:
-    """The proposer, and the name of the action protocol that its record is in."""
+) -> Proposer:
     from agent.llm.protocol import protocol_for
-    from agent.llm.recorded import RecordedModel, load_session
+    from agent.llm.recorded import RecordedModel
     from agent.llm.settings import load_settings
     from agent.proposer import AgentProposer
 
-    name = cast(Literal["tools", "text"], request.protocol or load_settings().protocol)
-    trajectory = record.folder / "trajectory.jsonl"
-    speaker = model
-    if request.session or (model is not None and _has_turns(trajectory)):
-        session = load_session(Path(request.session) if request.session else trajectory, task.instance_id)
-        name, speaker = session.protocol, RecordedModel(session, then=model)
-    if speaker is not None:
-        return AgentProposer(speaker, protocol_for(name), budget, record, listener), name
+    if session is not None:
+        speaker: Model = RecordedModel(session, then=model)
+        return AgentProposer(speaker, protocol_for(session.protocol), budget, record, listener)
+    if model is not None:
+        name = cast(Literal["tools", "text"], request.protocol or load_settings().protocol)
+        return AgentProposer(model, protocol_for(name), budget, record, listener)
     from agent.offline import Budget as SearchBudget
     from agent.offline import OfflineProposer
 
     seconds = min(request.budget_seconds or SEARCH_SECONDS, SEARCH_SECONDS)
-    return OfflineProposer(SearchBudget(seconds=seconds), seed=request.seed, listener=listener), "offline"
+    return OfflineProposer(SearchBudget(seconds=seconds), seed=request.seed, listener=listener)
 
 
 def _has_turns(trajectory: Path) -> bool:

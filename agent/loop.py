@@ -23,7 +23,7 @@ from agent.errors import (
 from agent.events import Listener, Progress, Stage, silent
 from agent.llm import Model
 from agent.llm.budget import Budget
-from agent.llm.recorded import end_line, session_line
+from agent.llm.recorded import Session, end_line, session_line
 from agent.outcome import Outcome, Reproduced, Round, Status
 from agent.patch import split, without_tests
 from agent.proposer import Brief, Proposal, Proposer
@@ -125,7 +125,8 @@ class Attempt:
     budget: Budget
     settings: LoopSettings = field(default_factory=LoopSettings)
     model: Model | None = None
-    protocol: str = "tools"
+    session: Session | None = None
+    """The recorded session that is replayed, to compare with."""
     listener: Listener = silent
 
     def __post_init__(self) -> None:
@@ -141,7 +142,7 @@ class Attempt:
         Raises ``FixbugError`` where the task or the environment, not the patch, is at fault; then
         no ``attempt.json`` is written, and what was done so far is kept.
         """
-        self.record.line("trajectory.jsonl", session_line(self.task.instance_id, self.protocol))
+        self.record.line("trajectory.jsonl", session_line(self.task.instance_id, self.proposer.protocol))
         with self._open("open") as box, self._keep_work(box):
             bench = self.reproduce(box)
             expectations = self.intend(box, bench)
@@ -534,7 +535,11 @@ class Attempt:
             sandbox={"kind": self.spec.kind, "image": self.spec.image, "network": self.spec.network},
             paths={"run": str(self.record.run_folder), "attempt": str(self.record.folder)},
             notes=tuple(self.notes),
-            proposer={"name": self.proposer.name, "summary": self.proposer.summary()},
+            proposer={
+                "name": self.proposer.name,
+                "summary": self.proposer.summary(),
+                "record": evidence.against_record(self.session, patch, score) if self.session else None,
+            },
         )
         self.record.begin()
         self.record.line("trajectory.jsonl", end_line(patch, status=outcome.status, ended=outcome.ended))

@@ -52,6 +52,8 @@ class Proposer(Protocol):
     """Anything that proposes patches."""
 
     name: str
+    protocol: str
+    """Of its turns on record: ``tools``, ``text``, or its own name where it has none."""
 
     def propose(self, box: Sandbox, brief: Brief, feedback: str | None) -> Proposal | None:
         """The next patch, or None when there is none. ``feedback`` is what was learnt from the last one."""
@@ -74,8 +76,9 @@ class AgentProposer:
         listener: Listener = silent,
     ) -> None:
         self.name = model.name
+        self.protocol = protocol.name
         self._model = model
-        self._protocol = protocol
+        self._actions = protocol
         self._budget = budget
         self._steps = Steps(budget)
         self._record = record
@@ -98,11 +101,11 @@ class AgentProposer:
         while malformed < MAX_MALFORMED:
             completion = self._ask()
             try:
-                actions = self._protocol.parse(completion)
+                actions = self._actions.parse(completion)
             except FormatError as error:
                 malformed += 1
                 self._record.step("malformed", problem=error.problem)
-                self._messages += self._protocol.correction(completion, error)
+                self._messages += self._actions.correction(completion, error)
                 self._steps.malformed()
                 continue
             malformed = 0
@@ -113,7 +116,7 @@ class AgentProposer:
         return None
 
     def _opening(self, box: Sandbox, brief: Brief) -> list[Message]:
-        system = render("agent_system.md.j2", protocol=self._protocol.name, workdir=box.workdir)
+        system = render("agent_system.md.j2", protocol=self.protocol, workdir=box.workdir)
         task = render(
             "agent_task.md.j2",
             problem_statement=brief.problem_statement,
@@ -127,7 +130,7 @@ class AgentProposer:
     def _ask(self) -> Completion:
         self._steps.check()
         self._listener(Progress("propose", f"turn {self._turns + 1}: waiting for {self.name}", passing=True))
-        completion = self._model.complete(self._messages, tools=self._protocol.tools)
+        completion = self._model.complete(self._messages, tools=self._actions.tools)
         self._turns += 1
         self._record.begin()
         self._record.line("trajectory.jsonl", turn_line(completion))
@@ -166,7 +169,7 @@ class AgentProposer:
         return Proposal(box.diff(), proposed.test, proposed.note)
 
     def _observe(self, completion: Completion, observations: Sequence[str]) -> None:
-        self._messages += self._protocol.observe(completion, observations)
+        self._messages += self._actions.observe(completion, observations)
 
 
 def _edit(box: Sandbox, edit: Edit) -> str:

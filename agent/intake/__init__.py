@@ -24,6 +24,9 @@ Progress = Callable[[str], None]
 
 _FORMS = "give a GitHub issue's URL, a Markdown file, - (standard input), or DATASET#INSTANCE_ID"
 
+_SAY_NOTHING = ("issue", "bug", "report", "readme", "description")
+"""File names that name no issue."""
+
 
 def load_task(
     issue: str,
@@ -71,7 +74,7 @@ def load_task(
     else:
         statement = _written(issue, on_progress)
         digest = hashlib.sha256(statement.encode()).hexdigest()[:8]
-        instance = f"stdin-{digest}" if issue == "-" else _slug(Path(issue).stem)
+        instance = f"stdin-{digest}" if issue == "-" else _slug(_file_name(Path(issue)))
     if where is None:
         raise IntakeError(
             "which repository the issue is about is not said",
@@ -91,6 +94,11 @@ def load_task(
         url=url,
         repo=name or source.origin,
     )
+
+
+def _file_name(path: Path) -> str:
+    """What a file's name says of the issue; of ``stale-cache/issue.md`` the folder says more."""
+    return path.resolve().parent.name if path.stem.lower() in _SAY_NOTHING else path.stem
 
 
 def task_for_row(

@@ -17,6 +17,7 @@ class OfflineProposer:
     """Proposes the search's candidates, best first, until there are none."""
 
     name = "offline"
+    protocol = "offline"
 
     def __init__(self, budget: Budget | None = None, *, seed: int = 0, listener: Listener = silent) -> None:
         self._budget = budget

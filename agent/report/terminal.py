@@ -80,7 +80,7 @@ def _probes(outcome: Outcome) -> Table:
     table = Table(
         box=box.SIMPLE_HEAD, title="The test, run back to back in one process", title_justify="left"
     )
-    table.add_column("what the test asks")
+    table.add_column("the test asks for")
     table.add_column("intended")
     for title in ("before", "predicted", "after"):
         for run in range(1, runs + 1):
@@ -90,8 +90,8 @@ def _probes(outcome: Outcome) -> Table:
         cells = [*_values(row.before, runs), *predicted, *_values(row.after, runs)]
         wrong = {id(cell) for cell in cells if row.literal and cell and cell != row.literal}
         table.add_row(
-            escape(printable(row.question)),
-            escape(printable(row.intended)),
+            Text(printable(row.question)),
+            Text(printable(row.literal or row.intended)),
             *(Text(printable(cell), style="red" if id(cell) in wrong else "") for cell in cells),
         )
     return table
@@ -114,6 +114,8 @@ def _summary(outcome: Outcome) -> Panel:
         lines.append(("test", ", ".join(outcome.reproduction.tests)))
     if outcome.score is not None:
         lines.append(("hidden tests", _score(outcome.score)))
+    if outcome.proposer.get("record"):
+        lines.append(("record", _record(outcome.proposer["record"])))
     lines.append(("cost", cost_line(outcome.cost)))
     lines.append(("proposer", str(outcome.proposer.get("summary", ""))))
     lines.append(("sandbox", str(outcome.sandbox.get("kind", ""))))
@@ -131,6 +133,13 @@ def _score(score: Any) -> str:
     counts = f"{len(score['passed'])} passed, {len(score['failed'])} failed"
     dropped = f"; taken out of the patch first: {', '.join(score['dropped'])}" if score["dropped"] else ""
     return f"{said} ({counts}){dropped}"
+
+
+def _record(record: Any) -> str:
+    """A replay beside the session that it replays."""
+    patch = {True: "the same patch", False: "another patch", None: "no patch to compare with"}
+    score = {True: "the same score", False: "ANOTHER SCORE", None: "no score to compare with"}
+    return f"{patch[record['same_patch']]} as recorded, {score[record['same_score']]}"
 
 
 def cost_line(cost: Any) -> str:
