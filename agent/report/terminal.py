@@ -80,11 +80,11 @@ def _probes(outcome: Outcome) -> Table:
     table = Table(
         box=box.SIMPLE_HEAD, title="The test, run back to back in one process", title_justify="left"
     )
-    table.add_column("the test asks for")
-    table.add_column("intended")
+    table.add_column("\nthe test asks for", min_width=18, overflow="fold")
+    table.add_column("\nintended")
     for title in ("before", "predicted", "after"):
         for run in range(1, runs + 1):
-            table.add_column(f"{title}\nrun {run}")
+            table.add_column(f"{title if run == 1 else ''}\nrun {run}")
     for row in outcome.table:
         predicted = [_samples(row, run) for run in range(runs)]
         cells = [*_values(row.before, runs), *predicted, *_values(row.after, runs)]
