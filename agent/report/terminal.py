@@ -80,7 +80,7 @@ def _probes(outcome: Outcome) -> Table:
     table = Table(
         box=box.SIMPLE_HEAD, title="The test, run back to back in one process", title_justify="left"
     )
-    table.add_column("\nthe test asks for", min_width=18, overflow="fold")
+    table.add_column("\nthe test asks for", min_width=14, overflow="fold")
     table.add_column("\nintended")
     for title in ("before", "predicted", "after"):
         for run in range(1, runs + 1):
