@@ -2,32 +2,71 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from types import FrameType
 
 INTERRUPTED = 130
 
 
 def main() -> None:
-    """The ``fixbug`` command. Exit status: 0 a verified fix, 1 no fix, 2 wrong usage, 3 the environment."""
+    """The ``fixbug`` command. Exit status: 0 a verified fix, 1 no fix, 2 wrong usage, 3 the environment.
+
+    Whatever ends it is said once, in a line on standard error; with ``--json`` there is one object on
+    standard output all the same.
+    """
+    signal.signal(signal.SIGTERM, _stop)
+    sys.exit(_run(sys.argv[1:]))
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    """Being told to end is like Ctrl-C: what runs is cleared away first."""
+    raise KeyboardInterrupt
+
+
+def _run(arguments: list[str]) -> int:
+    """The exit status."""
+    from typer import TyperException
+
     from agent.cli.app import app
     from agent.errors import FixbugError
 
+    json = "--json" in arguments
     try:
-        app()
+        # Typer takes Ctrl-C for itself, and gives back the status that it would have ended with.
+        status = app(arguments or ["--help"], prog_name="fixbug", standalone_mode=False)
+        if not arguments:
+            return 2
+        if status != INTERRUPTED:
+            return int(status or 0)
+        raise KeyboardInterrupt
     except FixbugError as error:
-        _complain(error.problem, error.cure)
-        sys.exit(error.exit_status)
+        return _failed(json, error.exit_status, type(error).__name__, error.problem, error.cure)
+    except TyperException as error:
+        said = error.format_message().strip()
+        return _failed(json, 2, "UsageError", said, "fixbug --help shows what there is")
     except KeyboardInterrupt:
-        _complain(
-            "stopped", "nothing was left running; a run that had begun can go on with fixbug --resume RUN"
-        )
-        sys.exit(INTERRUPTED)
+        cure = "nothing was left running; a run that had begun goes on with fixbug --resume RUN"
+        return _failed(json, INTERRUPTED, "Interrupted", "stopped", cure)
     except OSError as error:
-        _complain(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "), "")
-        sys.exit(FixbugError.exit_status)
+        said = f"{error.strerror or error}: {error.filename or ''}".rstrip(": ")
+        return _failed(json, FixbugError.exit_status, type(error).__name__, said, "")
+    except Exception as error:
+        import traceback
+
+        traceback.print_exc()
+        said = f"{type(error).__name__}: {error}"
+        cure = "this is a defect of fixbug's own: please report it with the lines above"
+        return _failed(json, FixbugError.exit_status, type(error).__name__, said, cure)
 
 
-def _complain(problem: str, cure: str) -> None:
+def _failed(json: bool, status: int, kind: str, problem: str, cure: str) -> int:
     print(f"fixbug: {problem}", file=sys.stderr)
     if cure:
         print(f"  → {cure}", file=sys.stderr)
+    if json:
+        from json import dumps
+
+        error = {"type": kind, "problem": problem, "cure": cure}
+        print(dumps({"status": "error", "exit_status": status, "error": error}, indent=2))
+    return status

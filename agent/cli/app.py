@@ -12,7 +12,6 @@ from agent.errors import UsageError
 
 app = typer.Typer(
     name="fixbug",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",

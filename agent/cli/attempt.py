@@ -9,25 +9,14 @@ from typing import NoReturn
 import typer
 from rich.console import Console
 
-from agent.errors import FixbugError
 from agent.fix import Request, fix
 from agent.report.terminal import Display, show
 
 
 def attempt(request: Request, *, json: bool, resume: Path | None = None) -> NoReturn:
     """Run, report, and exit with the outcome's status."""
-    try:
-        with Display() as display:
-            outcome = fix(request, display, resume=resume)
-    except FixbugError as error:
-        if json:
-            failure = {"type": type(error).__name__, "problem": error.problem, "cure": error.cure}
-            print(
-                jsonlib.dumps(
-                    {"status": "error", "exit_status": error.exit_status, "error": failure}, indent=2
-                )
-            )
-        raise
+    with Display() as display:
+        outcome = fix(request, display, resume=resume)
     if json:
         print(jsonlib.dumps(outcome.to_json(), indent=2, default=str))
     else:

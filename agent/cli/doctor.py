@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from agent.doctor import examine
+from agent.errors import FixbugError
 
 MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "missing": ("✗", "red")}
 
@@ -27,6 +28,7 @@ def doctor(*, model: str | None, base_url: str | None, run_dir: Path, json: bool
             console.print(line, soft_wrap=True)
             if check.cure:
                 console.print(Text(f"            → {check.cure}", style="dim"), soft_wrap=True)
+    status = FixbugError.exit_status if any(check.state == "missing" for check in checks) else 0
     if json:
-        print(jsonlib.dumps([asdict(check) for check in checks], indent=2))
-    raise typer.Exit(3 if any(check.state == "missing" for check in checks) else 0)
+        print(jsonlib.dumps({"exit_status": status, "checks": [asdict(check) for check in checks]}, indent=2))
+    raise typer.Exit(status)

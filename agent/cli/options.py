@@ -40,7 +40,8 @@ IssueText = Annotated[
         "--issue",
         metavar="X",
         help="A GitHub issue URL, a Markdown file, - for standard input, or DATASET#INSTANCE_ID for a "
-        "SWE-bench row (DATASET: verified, a hub name, or a local .json, .jsonl, .jsonl.gz or .parquet file).",
+        "SWE-bench row (DATASET: verified, a hub name, or a local .json, .jsonl, .jsonl.gz or .parquet "
+        "file).",
         rich_help_panel=_WHAT,
     ),
 ]
