@@ -153,8 +153,7 @@ class Attempt:
                 if proposal is None:
                     break
                 if bench is None and proposal.test:
-                    bench = self.adopt(box, proposal)
-                    expectations = self.intend(box, bench)
+                    bench, expectations = self.adopt(box, proposal)
                 predictions = self.simulate(box, bench, proposal)
                 predicted = self.check(predictions, expectations)
                 second_look = predicted.value == "broken" and not self.ended
@@ -246,26 +245,29 @@ class Attempt:
         self._say("propose", f"a patch of {_size(patch)} by {self.proposer.name}")
         return Proposal(patch, proposal.test, proposal.note)
 
-    def adopt(self, box: Sandbox, proposal: Proposal) -> Bench | None:
-        """Take the proposer's own test as the visible one, once it is seen to fail without the patch."""
+    def adopt(self, box: Sandbox, proposal: Proposal) -> tuple[Bench | None, tuple[Expectation, ...]]:
+        """Take the proposer's own test as the visible one, once it is seen to fail without the patch.
+
+        What should happen is drawn from it while the patch is out of sight, as always.
+        """
         test = proposal.test or ""
         path = test.partition("::")[0]
         alone = "".join(part.text for part in split(proposal.patch) if path in part.paths)
         try:
             self._put(box, alone)
             run = run_tests(box, [test], timeout=self.settings.test_seconds)
-            bench = self._bench(box, run) if run.failed_ids else None
+            if not run.failed_ids:
+                self._note(f"the proposer's test {test} passes without the patch: it does not show the bug")
+                return None, ()
+            bench = self._bench(box, run)
+            self._say("reproduce", f"{test} (written by the proposer) fails without the patch")
+            self.record.step("reproduced", tests=bench.tests, outcomes=bench.outcomes, output=bench.output)
+            return bench, self.intend(box, bench)
         except UsageError as error:
             self._note(f"the proposer's test {test!r} cannot be used: {error.problem}")
-            return None
+            return None, ()
         finally:
             self._put(box, proposal.patch)
-        if bench is None:
-            self._note(f"the proposer's test {test} passes without the patch: it does not show the bug")
-            return None
-        self._say("reproduce", f"{test} (written by the proposer) fails without the patch")
-        self.record.step("reproduced", tests=bench.tests, outcomes=bench.outcomes, output=bench.output)
-        return bench
 
     def simulate(self, box: Sandbox, bench: Bench | None, proposal: Proposal) -> list[Prediction]:
         """Walk the test through the patched code, blind; every prediction is on disk before anything runs."""
@@ -316,6 +318,8 @@ class Attempt:
         still = tuple(test for test in bench.tests if test in failing)
         passed = all(run.passed for run in traced.runs) and not still and (whole.passed or bool(broken))
         verdict = judge_observed(trace, expectations, passed=passed)
+        if outcomes[:1] == ("passed",) and not still and "failed" in outcomes:
+            self._note(f"{bench.test} passes once and fails when it runs again: see --runs")
         self._say(
             "run",
             f"observed: {verdict.value} (runs: {', '.join(outcomes) or 'none'}; "
@@ -396,6 +400,7 @@ class Attempt:
             if self.record.begun:
                 with suppress(FixbugError, OSError):
                     self.record.unfinished(box.diff())
+                self.listener(Progress("decide", f"kept: fixbug --resume {self.record.run_folder} goes on"))
             raise
 
     def _put(self, box: Sandbox, patch: str) -> None:
@@ -415,8 +420,11 @@ class Attempt:
         return "".join(part.text for part in split(patch) if not any(p in given for p in part.paths))
 
     def _failing_tests(self, box: Sandbox) -> tuple[str, ...]:
-        """Without a named test: those of the whole suite that fail (plain repositories only)."""
-        if self.task.source is None:
+        """Without a named test: those of the whole suite that fail, for a proposer that can't write one.
+
+        Any other would take tests that fail for reasons of their own (no network, say) for the bug.
+        """
+        if self.proposer.writes_tests:
             return ()
         self._say("reproduce", "no test was named: running the whole suite for failing ones", passing=True)
         try:

@@ -55,6 +55,9 @@ class Proposer(Protocol):
     protocol: str
     """Of its turns on record: ``tools``, ``text``, or its own name where it has none."""
 
+    writes_tests: bool
+    """Whether it can come up with a failing test of its own."""
+
     def propose(self, box: Sandbox, brief: Brief, feedback: str | None) -> Proposal | None:
         """The next patch, or None when there is none. ``feedback`` is what was learnt from the last one."""
         ...
@@ -66,6 +69,8 @@ class Proposer(Protocol):
 
 class AgentProposer:
     """A model that reads and edits the repository through tools until it proposes."""
+
+    writes_tests = True
 
     def __init__(
         self,

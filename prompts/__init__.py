@@ -14,6 +14,6 @@ def _environment() -> Environment:
 
 
 def render(name: str, **values: object) -> str:
-    """Render the template ``name`` (``simulate.md.j2``). Raises UndefinedError for a value that is missing."""
+    """Render the template ``name`` (``simulate.md.j2``). Raises UndefinedError for a missing value."""
     text = resources.files("prompts").joinpath(name).read_text(encoding="utf-8")
     return _environment().from_string(text).render(**values)

@@ -18,6 +18,7 @@ class OfflineProposer:
 
     name = "offline"
     protocol = "offline"
+    writes_tests = False
 
     def __init__(self, budget: Budget | None = None, *, seed: int = 0, listener: Listener = silent) -> None:
         self._budget = budget

@@ -1,4 +1,4 @@
-"""A scripted model for whole attempts: its turns as an agent, its simulations, and its reading of the report."""
+"""A scripted model for whole attempts: its turns, its simulations, and its reading of the report."""
 
 from __future__ import annotations
 
