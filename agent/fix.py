@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from agent.errors import FixbugError, UsageError
 from agent.events import Listener, Progress, silent
 from agent.outcome import Outcome
-from agent.record import AttemptRecord, folder_name, new_run_id
+from agent.record import AttemptRecord, check_place, folder_name, new_run_id
 from agent.task import Task
 
 if TYPE_CHECKING:
@@ -34,7 +34,8 @@ OFFLINE = "offline"
 DEFAULT_STEPS = 100
 DEFAULT_SECONDS = 3600.0
 SEARCH_SECONDS = 180.0
-"""Of the offline search."""
+SEARCH_SHARE = 0.9
+"""What the offline search may use: so many seconds, or this share of the attempt's budget."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ def fix(request: Request, listener: Listener = silent, *, resume: Path | None = 
     """
     from agent.intake import load_task
 
+    check_place(resume or Path(request.run_dir))
     with _workspace() as workspace:
         issue = request.issue
         if resume is not None and issue == "-":
@@ -203,7 +205,7 @@ def _proposer(
     from agent.offline import Budget as SearchBudget
     from agent.offline import OfflineProposer
 
-    seconds = min(request.budget_seconds or SEARCH_SECONDS, SEARCH_SECONDS)
+    seconds = SEARCH_SHARE * request.budget_seconds if request.budget_seconds else SEARCH_SECONDS
     return OfflineProposer(SearchBudget(seconds=seconds), seed=request.seed, listener=listener)
 
 
