@@ -1,4 +1,4 @@
-"""The harness's side of ``trial.py``: sends batches of mutants into a sandbox and reads how their
+"""The harness's side of ``inside/``: sends batches of mutants into a sandbox and reads how their
 tests ended."""
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from agent.offline.mutate import Mutant
 from sandbox import Sandbox
 from sandbox.errors import SandboxError, UsageError
 
+PACKAGE = "fixbug_trials"
+"""What ``inside/`` is called in the sandbox: a name that no repository has."""
 MEMORY_MB = 2048
 LEAST_LIMIT = 0.25
 """Seconds of processor time that every candidate may use; more where the unchanged code took more."""
@@ -60,7 +62,8 @@ class Trials:
         self.bases: dict[str, str] = {}
         self._batch = 0
         self._place = f"{sandbox.scratch}/offline"
-        sandbox.write(f"{self._place}/trial.py", (Path(__file__).parent / "trial.py").read_bytes())
+        for file in sorted((Path(__file__).parent / "inside").glob("*.py")):
+            sandbox.write(f"{self._place}/{PACKAGE}/{file.name}", file.read_bytes())
 
     def read(self, path: str) -> str:
         return self.sandbox.read(path).decode("utf-8")
@@ -213,7 +216,8 @@ class Trials:
         }
         self.sandbox.write(job, json.dumps(content).encode())
         clock = seconds + 10 * limit + 30
-        ran = self.sandbox.run(f"{self.python} {self._place}/trial.py {job} {results}", timeout=clock)
+        code = f"import sys; sys.path[0] = '{self._place}'; from {PACKAGE}.run import main; main()"
+        ran = self.sandbox.run(f'{self.python} -c "{code}" {job} {results}', timeout=clock)
         try:
             text = self.sandbox.read(results).decode("utf-8")
         except FileNotFoundError as error:
