@@ -17,6 +17,8 @@ from agent.errors import (
     FixbugError,
     NotReproduced,
     RecordExhausted,
+    SandboxDied,
+    SandboxError,
     TracingError,
     UsageError,
 )
@@ -237,7 +239,10 @@ class Attempt:
             self.ended = self.ended or "the proposer had nothing more to propose"
             proposal = Proposal(box.diff(), note="the work tree as the proposer left it")
         patch = self._without_given_tests(proposal.patch)
-        if not patch.strip() or any(patch == done.patch for done in self.rounds):
+        if any(patch == done.patch for done in self.rounds):
+            self.ended = self.ended or "the proposer proposed the same patch again"
+            return None
+        if not patch.strip():
             return None
         self.record.begin()
         self.record.step("proposal", patch=patch, test=proposal.test, note=proposal.note)
@@ -263,7 +268,9 @@ class Attempt:
             self._say("reproduce", f"{test} (written by the proposer) fails without the patch")
             self.record.step("reproduced", tests=bench.tests, outcomes=bench.outcomes, output=bench.output)
             return bench, self.intend(box, bench)
-        except UsageError as error:
+        except SandboxDied:
+            raise
+        except (UsageError, SandboxError) as error:
             self._note(f"the proposer's test {test!r} cannot be used: {error.problem}")
             return None, ()
         finally:

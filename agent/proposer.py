@@ -147,16 +147,19 @@ class AgentProposer:
         for action in actions:
             self._record.step("action", name=type(action).__name__.lower(), **asdict(action))
             self._listener(Progress("propose", f"turn {self._turns}: {_line(action)}"))
-            if isinstance(action, Propose):
-                return self._hand_in(box, completion, observations, action)
+            proposed = action if isinstance(action, Propose) else None
             if isinstance(action, Edit):
                 text = _edit(box, action)
-            else:
+            elif isinstance(action, Bash):
                 result = self._bash(box, action)
                 proposed = submission(result.output)
-                if proposed is not None:
-                    return self._hand_in(box, completion, observations, proposed)
                 text = _shown(result)
+            if proposed is not None:
+                patch = box.diff()
+                if patch.strip():
+                    self._pending = (completion, observations)
+                    return Proposal(patch, proposed.test, proposed.note)
+                text = "There is nothing to propose: no file differs from the base commit."
             self._record.step("observation", text=text)
             observations.append(text)
         self._observe(completion, observations)
@@ -166,12 +169,6 @@ class AgentProposer:
         left = self._budget.seconds_left
         timeout = action.timeout or DEFAULT_SECONDS
         return box.run(action.command, timeout=min(timeout, MAX_SECONDS, left or MAX_SECONDS))
-
-    def _hand_in(
-        self, box: Sandbox, completion: Completion, observations: list[str], proposed: Propose
-    ) -> Proposal:
-        self._pending = (completion, observations)
-        return Proposal(box.diff(), proposed.test, proposed.note)
 
     def _observe(self, completion: Completion, observations: Sequence[str]) -> None:
         self._messages += self._actions.observe(completion, observations)

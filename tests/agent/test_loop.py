@@ -278,3 +278,21 @@ def test_the_whole_path_in_docker(tmp_path: Path, docker_image: str) -> None:
     assert outcome.status == "verified"
     assert outcome.sandbox["kind"] == "docker"
     assert outcome.table[1].after == ("450", "450")
+
+
+def test_proposing_nothing_is_no_proposal(tmp_path: Path) -> None:
+    """An empty patch that ends the attempt, when the model could still be told to change something."""
+    player = p.Player(
+        [p.act(p.PROPOSE), p.act(p.FIX), p.act(p.PROPOSE)],
+        [p.simulation("300", "450")] * 2,
+    )
+    assert attempt(tmp_path, player).status == "verified"
+    assert "There is nothing to propose" in player.prompts["agent"][1]
+
+
+def test_the_same_patch_again_is_not_run_again(tmp_path: Path) -> None:
+    """Rounds that are spent on one and the same patch."""
+    player = p.Player([p.act(p.WRONG), p.act(p.PROPOSE), p.act(p.PROPOSE)])
+    outcome = attempt(tmp_path, player, world_model="none")
+    assert len(outcome.rounds) == 1
+    assert (outcome.status, outcome.ended) == ("not_fixed", "the proposer proposed the same patch again")
