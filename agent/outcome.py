@@ -95,7 +95,7 @@ class Outcome:
 
     def to_json(self) -> dict[str, Any]:
         """The object that ``--json`` prints and ``attempt.json`` holds (documented in docs/runs.md)."""
-        last = self.rounds[-1] if self.rounds else None
+        kept = next((item for item in self.rounds if item.patch == self.patch), None)
         return {
             "schema": OUTCOME_VERSION,
             "instance_id": self.instance_id,
@@ -112,16 +112,16 @@ class Outcome:
                 "simulator": self.simulator,
                 "runs": self.runs,
                 "samples": self.samples,
-                "verdict": last.predicted if last else "unknown",
-                "reasons": list(last.predicted_reasons) if last else [],
+                "verdict": kept.predicted if kept else "unknown",
+                "reasons": list(kept.predicted_reasons) if kept else [],
             },
             "observed": {
-                "verdict": last.observed if last else "unknown",
-                "outcomes": list(last.outcomes) if last else [],
-                "broken_neighbours": list(last.broken_neighbours) if last else [],
+                "verdict": kept.observed if kept else "unknown",
+                "outcomes": list(kept.outcomes) if kept else [],
+                "broken_neighbours": list(kept.broken_neighbours) if kept else [],
             },
-            "verdict": last.row if last else "unknown",
-            "first_divergence": last.divergence if last else None,
+            "verdict": kept.row if kept else "unknown",
+            "first_divergence": kept.divergence if kept else None,
             "table": [asdict(row) for row in self.table],
             "rounds": [asdict(item) for item in self.rounds],
             "score": dict(self.score) if self.score is not None else None,

@@ -42,6 +42,22 @@ def folder_name(instance_id: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "_", instance_id).strip(".") or "instance"
 
 
+def check_place(folder: Path) -> None:
+    """Raise ``FixbugError`` where no run folder can be made in ``folder``. It makes nothing itself."""
+    place = folder.absolute()
+    while not place.exists():
+        place = place.parent
+    if not place.is_dir():
+        problem = f"{place} is no folder"
+    elif not os.access(place, os.W_OK | os.X_OK):
+        problem = f"{place} is not writable"
+    else:
+        return
+    raise FixbugError(
+        f"no run folder can be made in {folder}: {problem}", cure="give a writable folder with --run-dir"
+    )
+
+
 class AttemptRecord:
     """Writes one attempt's folder. Lines given before ``begin`` are kept and written by it."""
 
