@@ -34,6 +34,7 @@ OFFLINE = "offline"
 DEFAULT_STEPS = 100
 DEFAULT_SECONDS = 3600.0
 SEARCH_SECONDS = 180.0
+TEST_SECONDS = 300.0
 SEARCH_SHARE = 0.9
 """What the offline search may use: so many seconds, or this share of the attempt's budget."""
 
@@ -147,6 +148,7 @@ def _attempt(task: Task, request: Request, listener: Listener, resume: Path | No
             runs=request.runs,
             samples=request.samples,
             max_rounds=request.max_rounds,
+            test_seconds=_test_seconds(request, model),
         ),
         model=model,
         session=session if request.session else None,
@@ -207,6 +209,13 @@ def _proposer(
 
     seconds = SEARCH_SHARE * request.budget_seconds if request.budget_seconds else SEARCH_SECONDS
     return OfflineProposer(SearchBudget(seconds=seconds), seed=request.seed, listener=listener)
+
+
+def _test_seconds(request: Request, model: Model | None) -> float:
+    """Time limit of one go of the tests: a search, which repeats them often, has no use for slow ones."""
+    if model is not None or request.session:
+        return TEST_SECONDS
+    return max(10.0, (request.budget_seconds or SEARCH_SECONDS) / 6)
 
 
 def _has_turns(trajectory: Path) -> bool:

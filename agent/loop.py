@@ -50,6 +50,8 @@ from sandbox.scoring import Score, score_pytest, score_row
 from sandbox.testing import TestRun, TracedTest, run_tests, trace_test
 
 WorldModel = Literal["chat", "oracle", "none"]
+HUNG_SECONDS = 10.0
+"""For the trace of a test that has run into its time limit before: its start is worth seeing."""
 
 
 @dataclass(frozen=True)
@@ -445,26 +447,33 @@ class Attempt:
         texts = {path: box.read(path) for path in paths}
         source = texts[paths[0]].decode("utf-8", "replace")
         probed = probe_test(paths[0], source, tests[0])
-        traced, before = self._trace(box, probed)
-        beside = run_tests(box, paths, timeout=self.settings.test_seconds)
+        traced, before = self._trace(box, probed, known=run)
+        beside = run if run.timed_out else run_tests(box, paths, timeout=self.settings.test_seconds)
         neighbours = [case.id for case in beside.cases if case.outcome == "passed" and case.id not in tests]
         return Bench(tests, probed, before, _outcomes(traced), run.output, tuple(neighbours), texts)
 
-    def _trace(self, box: Sandbox, probed: ProbedTest) -> tuple[TracedTest, Trace]:
-        """The probed test, run back to back. Without a trace (noted) the outcomes still count."""
+    def _trace(
+        self, box: Sandbox, probed: ProbedTest, known: TestRun | None = None
+    ) -> tuple[TracedTest, Trace]:
+        """The probed test, run back to back. Without a trace (noted) the outcomes still count.
+
+        ``known``: a run of the same code. Where it ended with the time limit, that is not waited for again.
+        """
+        hung = known is not None and known.timed_out
         try:
             traced = trace_test(
                 box,
                 probed.test,
                 runs=self.settings.runs,
                 replace={probed.path: probed.transparent},
-                timeout=self.settings.test_seconds,
+                timeout=min(HUNG_SECONDS, self.settings.test_seconds) if hung else self.settings.test_seconds,
             )
             return traced, read_trace(traced.trace)
         except TracingError as error:
             self._note(f"no trace: {error.problem}")
-            run = run_tests(box, [probed.test], timeout=self.settings.test_seconds)
-            return TracedTest((run,), "", ()), Trace(())
+            if known is None or not hung:
+                known = run_tests(box, [probed.test], timeout=self.settings.test_seconds)
+            return TracedTest((known,), "", ()), Trace(())
 
     def _simulator(self, proposal: Proposal) -> Simulator:
         if self.settings.world_model == "oracle":

@@ -96,7 +96,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int)
     parser.add_argument("--only", help="task ids, comma separated")
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--seconds", type=float, default=60.0, help="budget of each attempt (default: 60)")
+    parser.add_argument("--seconds", type=float, default=90.0, help="budget of each attempt (default: 90)")
     parser.add_argument("--sandbox", default="local", choices=("local", "docker"))
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
