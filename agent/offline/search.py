@@ -26,6 +26,9 @@ GRACE = 300
 """... and for no longer than half as many trials again as it took, and this many"""
 PATIENCE = 8.0
 """... and no longer than 1.3 times the seconds it took, and this many."""
+FIRST_BATCH = 100
+BATCH_SECONDS = 6.0
+"""Roughly: a batch has fixed costs, and between batches it is decided whether to go on."""
 COLD = 0.3
 """Suspicion, where the test never ends, of the lines outside the endless loop."""
 
@@ -186,7 +189,7 @@ class Search:
 
         Those that pass, neighbours too, are added to ``passing``.
         """
-        position, size = 0, 64
+        position, size = 0, FIRST_BATCH
         enough: tuple[float, float] | None = None
         while position < len(queue) and self._left():
             if passing:
@@ -197,6 +200,7 @@ class Search:
                     or queue[position].cost > min(m.cost for m in passing) + MARGIN
                 ):
                     return
+                size = min(size, int(enough[0] - self._tried) + 1)
             batch: list[Mutant] = []
             while position < len(queue) and len(batch) < size:
                 mutant = queue[position]
@@ -212,7 +216,7 @@ class Search:
                 mode, spec, batch, seconds=max(0.5, self.budget.seconds - self._elapsed)
             )
             took = max(time.monotonic() - began, 1e-3)
-            size = max(32, min(1000, int(4.0 * len(batch) / took)))
+            size = max(FIRST_BATCH // 2, min(1000, 2 * size, int(BATCH_SECONDS * len(batch) / took)))
             self._tried += len(outcomes)
             passing += self._keep_neighbours(
                 [batch[n] for n, outcome in sorted(outcomes.items()) if outcome.ok]

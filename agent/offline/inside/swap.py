@@ -6,7 +6,6 @@ second takes a fraction of the time. ``exchanges`` decides that; every other cha
 """
 
 import gc
-import sys
 import types
 from typing import Any
 
@@ -57,21 +56,10 @@ def live_functions() -> Any:
 
 
 class Called:
-    """Which functions are called while it traces."""
+    """A trace function that notes which functions are called."""
 
     def __init__(self) -> None:
         self.codes: Any = {}
 
-    def __call__(self, frame: Any, event: Any, arg: Any) -> Any:
-        code = frame.f_code
-        self.codes[id(code)] = code
-
-    def start(self) -> None:
-        sys.settrace(self)
-
-    def stop(self) -> bool:
-        """Whether it saw everything: a tool that traces too takes its place."""
-        whole = sys.gettrace() is self
-        if whole:
-            sys.settrace(None)
-        return whole
+    def __call__(self, frame: Any, event: Any, arg: Any) -> None:
+        self.codes[id(frame.f_code)] = frame.f_code

@@ -23,7 +23,7 @@ LEAST = 0.25
 
 
 def try_all_pytest(job: Any, emit: Any) -> None:
-    if not job.get("lines"):
+    if not job.get("calls"):
         done = set(try_collected(job, emit))
         job["candidates"] = [c for c in job["candidates"] if c["id"] not in done]
     if job["candidates"]:
@@ -75,7 +75,7 @@ def try_collected(job: Any, emit: Any) -> Any:
         try:
             os.close(read)
             plugin = Collected(job, write)
-            plugin.called.start()
+            sys.settrace(plugin.lines or plugin.called)
             run_pytest(plugin, job["tests"])
             os.write(write, b"\n")
         finally:
@@ -97,6 +97,7 @@ class Collected(Counted):
     def __init__(self, job: Any, pipe: Any) -> None:
         super().__init__(job)
         self.pipe = pipe
+        self.lines = Lines(job["workdir"], False) if job.get("lines") else None
         self.called = Called()
         self.functions: Any = {}
         self.items: Any = []
@@ -104,9 +105,9 @@ class Collected(Counted):
         sys.meta_path.insert(0, self.overlay)
 
     def pytest_runtestloop(self, session: Any) -> Any:
-        whole = self.called.stop()
-        if not whole or session.testsfailed or not session.items:
-            return True
+        if sys.gettrace() is not (self.lines or self.called) or session.testsfailed or not session.items:
+            return True  # without a trace (another tool has taken its place) nothing is known
+        sys.settrace(self.lines)
         self.items = session.items
         self.functions = live_functions()
         gc.freeze()
@@ -126,16 +127,20 @@ class Collected(Counted):
 
     def child(self, job: Any, candidate: Any) -> Any:
         enter(job, candidate)
-        for path, text in sources_of(job, candidate).items():
-            if not self.exchange(path, text):
-                return {"again": True}
+        wanted = candidate.get("tests")
+        if wanted:
+            self.items = [item for item in self.items if item.nodeid in wanted]
+        exchanged = all(self.exchange(path, text) for path, text in sources_of(job, candidate).items())
+        if not exchanged or len(self.items) < len(wanted or ()):
+            return {"again": True}
         signal.setitimer(signal.ITIMER_PROF, job["limit"])
         try:
             self.run()
         except BaseException:
             self.outcome.note(0)
         signal.setitimer(signal.ITIMER_PROF, 0)
-        return finish(self.outcome, None)
+        sys.settrace(None)
+        return finish(self.outcome, self.lines)
 
     def exchange(self, path: Any, text: Any) -> bool:
         """Whether this process now holds the changed source."""
