@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -21,6 +22,22 @@ app = typer.Typer(
 
 def _usage(problem: str) -> UsageError:
     return UsageError(problem, cure="fixbug --help shows what there is")
+
+
+_CHANGEABLE = ("model", "base_url", "budget_usd", "budget_tokens", "budget_steps", "budget_seconds")
+"""What may be given beside --resume; the rest is as it was asked when the run began."""
+
+
+def _changed(context: typer.Context) -> dict[str, Any]:
+    """The options that are given beside --resume."""
+    given = {}
+    for name, value in context.params.items():
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            given[name] = value
+    for name in given.keys() - {*_CHANGEABLE, "resume", "json"}:
+        raise _usage(f"--{name.replace('_', '-')} cannot be changed: --resume goes on with what was asked")
+    return {name: given[name] for name in _CHANGEABLE if name in given}
 
 
 def _version(value: bool) -> None:
@@ -91,7 +108,7 @@ def fix(
     from agent.fix import Request, resume_request
 
     if resume is not None:
-        attempt(resume_request(resume), json=json, resume=resume)
+        attempt(replace(resume_request(resume), **_changed(context)), json=json, resume=resume)
     if issue is None:
         raise _usage("--issue is missing: a GitHub issue URL, a file, - or DATASET#INSTANCE_ID")
     request = Request(
