@@ -11,6 +11,7 @@ import tarfile
 import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -22,7 +23,7 @@ from sandbox.copying import repository_copy
 from sandbox.errors import EngineError, ImageError, SandboxDied, SandboxError, UsageError
 from sandbox.hardening import container_limits, scrub
 from sandbox.owner import Owner, this_process
-from sandbox.shell import MAX_COMMAND, Hello, Shell, ShellGoneError
+from sandbox.shell import MAX_COMMAND, MAX_CONTENT, Hello, Shell, ShellGoneError
 from sandbox.stream import Raw
 from sandbox.worktree import Worktree
 
@@ -58,7 +59,18 @@ def connect(*, timeout: int = 120) -> DockerClient:
     try:
         return docker.from_env(timeout=timeout)
     except (DockerException, OSError, ValueError) as error:
+        _close_sockets(error)
         raise _engine_error(error) from error
+
+
+def _close_sockets(error: BaseException | None) -> None:
+    """The library leaves the socket open on which it could not connect: only its frame holds it."""
+    while error is not None:
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            left = frame.f_locals.get("sock")
+            if frame.f_globals.get("__name__") == "docker.transport.unixconn" and left is not None:
+                left.close()
+        error = error.__context__
 
 
 def _engine_error(error: Exception) -> EngineError:
@@ -90,13 +102,32 @@ def sweep(client: DockerClient) -> int:
     return removed
 
 
+def _remove(client: DockerClient, container: str) -> None:
+    """Remove a container and wait until it is gone, or at most 15 seconds: then the next start sweeps.
+
+    The engine may be removing it by itself (409), or be too busy to free its files at once (500).
+    """
+    from docker.errors import APIError, NotFound
+    from requests import RequestException
+
+    deadline = time.monotonic() + 15
+    while time.monotonic() < deadline:
+        try:
+            client.api.remove_container(container, force=True, v=True)
+        except NotFound:
+            return
+        except APIError:
+            time.sleep(0.05)
+        except (RequestException, OSError):
+            return
+        else:
+            return
+
+
 @cache
-def _sweep_once() -> None:
-    client = connect()
-    try:
-        sweep(client)
-    finally:
-        client.close()
+def _swept() -> threading.Event:
+    """Set once this process has swept."""
+    return threading.Event()
 
 
 class DockerSandbox:
@@ -117,17 +148,17 @@ class DockerSandbox:
         self.workdir = posixpath.normpath(spec.workdir)
         if not posixpath.isabs(self.workdir) or self.workdir == "/":
             raise UsageError(f"workdir is to be an absolute path below /, got {spec.workdir!r}")
-        _sweep_once()
         self._client = connect()
         self._lock = threading.RLock()
         self._opened = time.monotonic()
         self._closed_after: float | None = None
+        self._removed = False
         self._dead = ""
-        self._container = ""
+        self._container = f"fixbug-{secrets.token_hex(6)}"
         self._shell: Shell | None = None
         try:
             self._hello = self._start(spec.image)
-            self._put(self._directory(SCRATCH, 0o700))
+            self._make_scratch()
             if spec.source is not None:
                 self._copy_in(spec.source)
             history = scrub(self._execute, self.workdir, SCRATCH, spec.base_commit)
@@ -201,21 +232,19 @@ class DockerSandbox:
         self._tree.reset()
 
     def close(self) -> None:
-        if self._closed_after is not None:
+        if self._removed:
             return
-        self._closed_after = time.monotonic() - self._opened
+        if self._closed_after is None:
+            self._closed_after = time.monotonic() - self._opened
         self._dead = self._dead or "it was closed"
-        from docker.errors import APIError
-        from requests import RequestException
-
-        if self._container:
-            # The engine may be removing it by itself, or be gone; then the next start sweeps.
-            with contextlib.suppress(APIError, RequestException, OSError):
-                self._client.api.remove_container(self._container, force=True, v=True)
-        if self._shell is not None:
-            with contextlib.suppress(OSError):
-                self._shell.close()
-        self._client.close()
+        try:
+            _remove(self._client, self._container)
+            self._removed = True
+        finally:
+            if self._shell is not None:
+                with contextlib.suppress(OSError):
+                    self._shell.close()
+            self._client.close()
 
     def __enter__(self) -> DockerSandbox:
         return self
@@ -235,6 +264,9 @@ class DockerSandbox:
 
         api: Any = self._client.api
         try:
+            if not _swept().is_set():
+                sweep(self._client)
+                _swept().set()
             cpus = int(self._client.info()["NCPU"])
             host = api.create_host_config(
                 **container_limits(self.spec.limits, network=self.spec.network, host_cpus=cpus),
@@ -250,7 +282,7 @@ class DockerSandbox:
                 healthcheck=Healthcheck(test=["NONE"]),
             )  # fmt: skip
             config["StdinOnce"] = True
-            self._container = api.create_container_from_config(config, f"fixbug-{secrets.token_hex(6)}")["Id"]
+            self._container = api.create_container_from_config(config, self._container)["Id"]
             streams = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
             sock = api.attach_socket(self._container, params=streams)
             self._shell = Shell(sock)
@@ -304,12 +336,16 @@ class DockerSandbox:
                 self._put(self._file(f"{SCRATCH}/command", body))
                 command = f". {SCRATCH}/command"
             source = "/dev/null"
+            content = None
             if stdin is not None:
                 source = f"{SCRATCH}/stdin"
-                self._put(self._file(source, stdin))
+                if len(stdin) <= MAX_CONTENT:
+                    content = stdin
+                else:
+                    self._put(self._file(source, stdin))
             try:
                 return self._shell.execute(
-                    command, timeout=timeout, cwd=cwd, env=env, stdin=source, limit=limit
+                    command, timeout=timeout, cwd=cwd, env=env, stdin=source, limit=limit, content=content
                 )
             except ShellGoneError as error:
                 raise self._died(str(error)) from error
@@ -359,6 +395,12 @@ class DockerSandbox:
             return None
         info.uid, info.gid, info.uname, info.gname = self._hello.uid, self._hello.gid, "", ""
         return info
+
+    def _make_scratch(self) -> None:
+        """The harness's directory, in ``/``: where the user may not write, only the engine can make it."""
+        if self._execute('mkdir -m 700 "$S"', timeout=60, env={"S": SCRATCH}).ok:
+            return
+        self._put(self._directory(SCRATCH, 0o700))
 
     def _directory(self, path: str, mode: int) -> IO[bytes]:
         info = tarfile.TarInfo(path.lstrip("/"))

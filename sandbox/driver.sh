@@ -2,7 +2,8 @@
 # kill it, and when the host goes away its stdin ends, it ends, and the engine removes the container.
 #
 # A request is a list of words, each ended by a NUL: token, milliseconds, directory, file for stdin,
-# number of variables, the variables as NAME=value, command. The answer, on stdout, is
+# what to write there first ("=" and the content as printf's %b reads it, or nothing), number of
+# variables, the variables as NAME=value, command. The answer, on stdout, is
 #   NUL + token LF   <the command's output>   NUL - token STATUS HOW LF       HOW: done, late, lost
 # The token is new for each request and reaches no other process, so no output can forge an answer.
 # fd 9: where a finished command reports; fd 8: the pipe that its output goes through; fd 7: a spare.
@@ -31,20 +32,31 @@ word() { LC_ALL=C IFS= read -r -d '' "$1"; }
 
 report() { [[ ${1% *} == "$token" ]] && status=${1##* }; }
 
+# Does the forwarder still carry output? Until it has become cat it is this bash, and as good as one.
+carries() {
+    while [[ /proc/$forwarder/exe -ef /proc/$$/exe ]]; do
+        IFS= read -r -t 0.002 -u 9
+    done
+    [[ /proc/$forwarder/exe -ef $cat ]]
+}
+
 exec 9<> <(:)
 forwarder=
 printf '\0=%s\t%s\t%s\t%s\n' "$UID" "${GROUPS[0]}" "${BASH_VERSINFO[0]}.${BASH_VERSINFO[1]}" "$missing"
 
-while word token && word left && word directory && word input && word count; do
+while word token && word left && word directory && word input && word content && word count; do
     variables=()
     for ((; count > 0; count--)); do
         word pair || exit
         variables+=("$pair")
     done
     word command || exit
+    if [[ $content ]] && ! printf %b "${content:1}" >"$input"; then
+        command='echo "its input could not be written: is the disk full?"; exit 74'
+    fi
 
     # What an earlier command left in the background may still write: from now on to nowhere.
-    if [[ -n $forwarder && /proc/$forwarder/exe -ef $cat ]] && exec 7<"/proc/$forwarder/fd/0"; then
+    if [[ -n $forwarder ]] && carries && exec 7<"/proc/$forwarder/fd/0"; then
         kill -KILL "$forwarder"
         wait "$forwarder"
         "$cat" <&7 >/dev/null 9>&- &
@@ -83,6 +95,8 @@ while word token && word left && word directory && word input && word count; do
             held=
         elif held+=$part && (((left -= slice) <= 0)); then
             how=late
+        elif read -r -t 0; then
+            exit # nothing is sent during a command: this is the end of stdin, the host is gone
         elif ! kill -0 "$runner"; then
             IFS= read -r -t 0.05 -u 9 part && report "$held$part"
             how=lost
@@ -92,17 +106,20 @@ while word token && word left && word directory && word input && word count; do
     if [[ $how == late ]]; then
         kill -TERM -1 # every process inside but this one; a second to clean up, then the hard way
         IFS= read -r -t 1 -u 9 part
-        exec 7<"/proc/$forwarder/fd/0"
+        kept=
+        carries && exec 7<"/proc/$forwarder/fd/0" && kept=yes
         kill -KILL -1
         wait
-        # What the pipe still holds is the command's last output.
-        "$cat" <&7 8>&- 9>&- &
-        forwarder=$!
-        exec 7<&-
+        if [[ $kept ]]; then
+            # What the pipe still holds is the command's last output.
+            "$cat" <&7 8>&- 9>&- &
+            forwarder=$!
+            exec 7<&-
+        fi
     else
         wait "$runner"
     fi
-    if [[ /proc/$forwarder/exe -ef $cat ]]; then
+    if carries; then
         printf '\0-%s %s %s\n' "$token" "$status" "$how" >&8
     else
         printf '\0-%s %s %s\n' "$token" "$status" "$how"

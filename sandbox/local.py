@@ -27,18 +27,20 @@ from sandbox.copying import repository_copy
 from sandbox.errors import SandboxDied, SandboxError, UsageError
 from sandbox.hardening import scrub
 from sandbox.owner import Owner, this_process
-from sandbox.processes import MARK, end_all
+from sandbox.processes import MARK, end_all, group_lives
 from sandbox.stream import TIMED_OUT, Output, Raw
 from sandbox.worktree import Worktree
 
 __all__ = ["WARNING", "LocalSandbox", "sweep"]
 
 WARNING = (
-    "The local sandbox isolates nothing: the code runs on this machine with your own rights, files and "
-    "network. Use it for code that you trust; use Docker (--sandbox docker) for any other."
+    "The local sandbox isolates nothing: the code runs on this machine with your own rights and network. "
+    "It can read and change what you can: your files, keys and the environment of your other processes. "
+    "Use it for code that you trust; use Docker (--sandbox docker) for any other."
 )
 _PREFIX = "fixbug-local-"
 _OWNER = "owner.json"
+_FROM_A_TERMINAL = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
 _SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
 
 
@@ -255,6 +257,7 @@ class LocalSandbox:
                     ["bash", "-c", start, *arguments], cwd=cwd, env={**self._env, **env},
                     stdin=given if stdin is not None else subprocess.DEVNULL,
                     stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+                    preexec_fn=_heed if any(map(_ignored, _FROM_A_TERMINAL)) else None,
                 )  # fmt: skip
             except OSError as error:
                 raise SandboxError(
@@ -268,6 +271,8 @@ class LocalSandbox:
                 end_all(self._token, str(self._place), self._groups)
                 process.wait()
                 raise
+            if not group_lives(process.pid):
+                self._groups.discard(process.pid)  # another process may get that number
             return Raw(
                 data=output.finish(),
                 exit_code=TIMED_OUT if timed_out else _status(process.returncode),
@@ -323,6 +328,16 @@ class LocalSandbox:
             process.wait(1)
         end_all(self._token, str(self._place), self._groups)
         self._groups.clear()
+
+
+def _ignored(number: signal.Signals) -> bool:
+    return signal.getsignal(number) is signal.SIG_IGN
+
+
+def _heed() -> None:
+    """In the child: as from a terminal. A job in a script's background ignores these, and passes that on."""
+    for number in _FROM_A_TERMINAL:
+        signal.signal(number, signal.SIG_DFL)
 
 
 def _wait(process: subprocess.Popen[bytes], ending: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -17,20 +18,34 @@ def end_all(token: str, root: str, groups: set[int]) -> None:
     ``groups`` are the process groups that the sandbox started: where there is no /proc (macOS) they
     are all that can be found, and a process that left its group and session gets away.
     """
-    for _ in range(50):
+    deadline = time.monotonic() + 10
+    empty = 0
+    # Twice none: between the listing of processes and the look at one it may fork and end.
+    while empty < 2 and time.monotonic() < deadline:
         found = members(token, root)
         for pid in found:
             _send(pid, signal.SIGSTOP)  # so that none of them forks while the others are being found
-        for pid in found | members(token, root):
+        if found:
+            found |= members(token, root)
+        for pid in found:
             _send(pid, signal.SIGKILL)
         for group in groups:
-            try:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(group, signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):
-                continue
-        if not found:
-            return
-        time.sleep(0.01)
+        empty = 0 if found else empty + 1
+        if found:
+            time.sleep(0.01)
+
+
+def group_lives(group: int) -> bool:
+    """Whether any process is left in a process group."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # macOS says so of a zombie, too
+        return True
+    return True
 
 
 def members(token: str, root: str) -> set[int]:
@@ -67,7 +82,5 @@ def _entries() -> list[Path]:
 
 
 def _send(pid: int, number: signal.Signals) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         os.kill(pid, number)
-    except (ProcessLookupError, PermissionError):
-        return

@@ -12,7 +12,7 @@ cd "$W"
 if [[ -L .git || -e .git && ! -d .git ]]; then
     fail "its .git is a link to another place"
 fi
-if ! command git rev-parse -q --verify 'HEAD^{commit}' >/dev/null 2>&1; then
+if ! head=$(command git rev-parse -q --verify 'HEAD^{commit}' 2>/dev/null); then
     [[ ! -d .git || -z $(git for-each-ref --count=1) ]] || fail "its HEAD names no commit"
     [[ -z $BASE ]] || fail "it holds no commit, expected $BASE"
     rm -rf .git
@@ -25,17 +25,19 @@ fi
 # Only what describes the repository itself stays of its configuration: no remotes, no credentials,
 # nothing that names a program.
 keep='^(core\.(repositoryformatversion|filemode|bare|ignorecase|precomposeunicode|symlinks|autocrlf|eol)|extensions\.objectformat|user\.(name|email))$'
-rm -f "$S/config"
+config=()
+named=
 while IFS= read -r -d '' entry; do
-    key=${entry%%$'\n'*}
-    [[ $entry == *$'\n'* && $key =~ $keep ]] && command git config --file "$S/config" "$key" "${entry#*$'\n'}"
+    key=${entry%%$'\n'*} value=${entry#*$'\n'}
+    [[ $entry == *$'\n'* && $key =~ $keep && $key != core.bare ]] || continue
+    value=${value//\\/\\\\} value=${value//\"/\\\"} value=${value//$'\n'/\\n}
+    config+=("[${key%%.*}] ${key#*.} = \"$value\"")
+    named+=" $key"
 done < <(command git config --file .git/config --no-includes -z --list)
-command git config --file "$S/config" core.bare false
 for name in name email; do
-    command git config --file "$S/config" --get "user.$name" >/dev/null ||
-        command git config --file "$S/config" "user.$name" fixbug@localhost
+    [[ $named == *" user.$name"* ]] || config+=("[user] $name = fixbug@localhost")
 done
-cat "$S/config" >.git/config
+printf '%s\n' '[core] bare = false' "${config[@]}" >.git/config
 if [[ -d .git/modules ]]; then
     while IFS= read -r config; do
         command git config --file "$config" --get-regexp '^(remote|http|credential)\.' >/dev/null &&
@@ -65,8 +67,9 @@ export GIT_AUTHOR_DATE="@$(git log -1 --format=%ct "$base") +0000"
 export GIT_COMMITTER_DATE=$GIT_AUTHOR_DATE
 
 current=$(git symbolic-ref -q HEAD || true)
-git for-each-ref --format='%(refname)' | { grep -vxF -e "${current:-HEAD}" || true; } |
-    sed 's/^/delete /' | git update-ref --no-deref --stdin
+others=$(git for-each-ref --format='delete %(refname)')$'\n'
+others=${others/"delete $current"$'\n'/}
+[[ -z ${others//$'\n'/} ]] || git update-ref --no-deref --stdin <<<"${others%$'\n'}"
 rm -rf .git/refs/{tags,remotes,notes,original,replace,bisect,stash,pull}
 mkdir -p .git/refs/tags
 
@@ -103,9 +106,4 @@ fi
 [[ -z $found ]] || fail "commits that are no ancestors of $base are still in it: ${found//$'\n'/ }"
 [[ $(git for-each-ref --format='%(refname)') == "$current" ]] || fail "it still has other refs than ${current:-HEAD}"
 [[ $(git rev-parse HEAD) == "$head" ]] || fail "its HEAD is not $head"
-
-# The user of commands may be another than the owner of the files: git then refuses to look.
-if [[ ! -O .git ]]; then
-    rm -f "$S/config"
-fi
 echo "$base $head"

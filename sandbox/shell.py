@@ -13,6 +13,8 @@ from sandbox.stream import TIMED_OUT, Output, Raw
 
 MAX_COMMAND = 100_000
 """Bytes of a command that fits into one argument of a process (Linux: 128 KiB)."""
+MAX_CONTENT = 32_768
+"""Bytes of a command's stdin that go through the shell: faster than the engine's copy up to about there."""
 _GRACE = 15.0
 """Seconds past its own time limit after which a command that has not ended means a dead container."""
 _STDOUT = 1
@@ -33,7 +35,7 @@ class Hello:
 
 
 class Shell:
-    """One driver. ``stream`` is what docker's ``attach_socket`` gives: frames of an 8-byte header and a payload."""
+    """One driver. ``stream`` is docker's ``attach_socket``: frames of an 8-byte header and a payload."""
 
     def __init__(self, stream: Any) -> None:
         self._stream_object = stream
@@ -63,10 +65,17 @@ class Shell:
         env: Mapping[str, str],
         stdin: str,
         limit: int,
+        content: bytes | None = None,
     ) -> Raw:
-        """Run ``command``; ``stdin`` is a path inside. ``limit`` bounds the output, in bytes."""
+        """Run ``command``; ``stdin`` is a path inside, where ``content`` is written first.
+
+        ``content`` is read byte by byte: at most ``MAX_CONTENT``. ``limit`` bounds the output, in bytes.
+        """
         token = secrets.token_hex(12)
-        words = [token, str(max(int(timeout * 1000), 1)), cwd, stdin, str(len(env))]
+        # NUL ends a word; \0 and three octal digits stand for a byte.
+        given = b"" if content is None else content.replace(b"\\", rb"\0134").replace(b"\0", rb"\0000")
+        words = [token, str(max(int(timeout * 1000), 1)), cwd, stdin]
+        words += ["" if content is None else "=" + given.decode("utf-8", "surrogateescape"), str(len(env))]
         words += [f"{name}={value}" for name, value in env.items()]
         words.append(command)
         begun = time.monotonic()

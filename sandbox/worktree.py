@@ -14,28 +14,35 @@ MAX_PATCH = 64 << 20
 """A larger diff (a core file, a data set) is refused, in bytes."""
 _TIMEOUT = 300.0
 
-_OPEN = r"""
-set -euo pipefail
-mkdir -p "$S/git"
-(
-    cd "$W/.git"
-    mkdir "$S/dotgit"
-    for entry in * .[!.]*; do
-        [[ -e $entry && $entry != objects ]] && cp -Rp "$entry" "$S/dotgit/"
+_COPY = r"""
+# A git directory's content; objects as hard links: git replaces an object file, it never writes into one.
+copy() {
+    local entry entries=()
+    for entry in "$1"/* "$1"/.[!.]*; do
+        [[ -e $entry && $entry != */objects ]] && entries+=("$entry")
     done
-    # Hard links: git replaces an object file, it never writes into one.
-    cp -Rpl objects "$S/dotgit/" 2>/dev/null || { rm -rf "$S/dotgit/objects" && cp -Rp objects "$S/dotgit/"; }
-)
+    cp -Rp "${entries[@]}" "$2/" &&
+        { cp -Rpl "$1/objects" "$2/" 2>/dev/null || { rm -rf "$2/objects" && cp -Rp "$1/objects" "$2/"; }; }
+}
+"""
+
+_OPEN = (
+    _COPY
+    + r"""
+set -euo pipefail
+mkdir -p "$S/git/info" "$S/git/refs/heads" "$S/git/objects/info" "$S/dotgit"
+copy "$W/.git" "$S/dotgit"
 cp -Rp "$S/dotgit/config" "$S/dotgit/index" "$S/git/" 2>/dev/null || true
-mkdir -p "$S/git/info" "$S/git/refs/heads" "$S/git/objects/info"
-cp "$S/dotgit/info/exclude" "$S/git/info/" 2>/dev/null || true
-cp "$S/dotgit/shallow" "$S/git/" 2>/dev/null || true
+for file in info/exclude shallow; do
+    [[ ! -e $S/dotgit/$file ]] || cp "$S/dotgit/$file" "$S/git/$file"
+done
 echo "$S/dotgit/objects" >"$S/git/objects/info/alternates"
 echo 'ref: refs/heads/none' >"$S/git/HEAD"
 cd "$W"
 GIT_DIR=$S/git git add -A --ignore-errors . >"$S/said" 2>&1 || { cat "$S/said"; exit 1; }
 GIT_DIR=$S/git git write-tree
 """
+)
 
 _PRELUDE = r"""
 set -uo pipefail
@@ -100,15 +107,12 @@ exit 9
 
 _RESET = (
     _PRELUDE
+    + _COPY
     + r"""
 set -e
 rm -rf "$W/.git"
 mkdir "$W/.git"
-for entry in "$S"/dotgit/* "$S"/dotgit/.[!.]*; do
-    [[ -e $entry && $entry != */objects ]] && cp -Rp "$entry" "$W/.git/"
-done
-cp -Rpl "$S/dotgit/objects" "$W/.git/" 2>/dev/null ||
-    { rm -rf "$W/.git/objects" && cp -Rp "$S/dotgit/objects" "$W/.git/"; }
+copy "$S/dotgit" "$W/.git"
 stage
 git read-tree --reset -u "$TREE"
 git clean -ffdq

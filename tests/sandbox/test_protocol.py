@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import secrets
+import signal
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +32,20 @@ def spec(request: pytest.FixtureRequest, tmp_path: Path) -> SandboxSpec:
 def box(spec: SandboxSpec) -> Iterator[Sandbox]:
     with open_sandbox(spec) as opened:
         yield opened
+
+
+def unlike_any() -> str:
+    """A number of seconds that no other test, or run of this one on the same machine, sleeps."""
+    return f"7200.{secrets.randbelow(10**12):012}"
+
+
+def on_the_host(word: str) -> list[str]:
+    """Command lines on this machine, containers' included, that hold ``word``."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            found.append(entry.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace"))
+    return [line for line in found if word in line]
 
 
 def processes(box: Sandbox, word: str) -> str:
@@ -117,12 +135,14 @@ def test_endless_output_keeps_head_and_tail(box: Sandbox) -> None:
 
 def test_a_time_out_kills_what_the_command_started(box: Sandbox) -> None:
     """Survivors of a time-out: children, and children that left the session and cleared their environment."""
+    mine = unlike_any()
     ran = box.run(
-        "sleep 7001 & setsid sleep 7002 & (env -i setsid sleep 7003 &) ; echo begun; wait", timeout=1
+        f"sleep 1{mine} & setsid sleep 2{mine} & (env -i setsid sleep 3{mine} &); echo begun; wait",
+        timeout=1,
     )
     assert (ran.timed_out, ran.ok, ran.exit_code) == (True, False, 124)
     assert ran.output == "begun\n"
-    assert processes(box, "700") == ""
+    assert processes(box, mine) == ""
     assert box.run("echo on").output == "on\n"
 
 
@@ -137,14 +157,20 @@ def test_a_background_process_that_holds_the_output(box: Sandbox) -> None:
     assert started.ok
     assert "started\n" in started.output
     assert box.run("sleep 0.3; echo quiet").output == "quiet\n"
-    assert box.run("(sleep 7100 &) ; echo up").output == "up\n"
-    assert "7100" in processes(box, "7100")
+    mine = unlike_any()
+    assert box.run(f"(sleep {mine} &) ; echo up").output == "up\n"
+    assert mine in processes(box, mine)
 
 
 def test_signals_are_as_a_terminal_would_leave_them(box: Sandbox) -> None:
     """Ignored SIGINT or SIGPIPE, inherited from the harness: tests of signals then fail inside only."""
     code = "import signal; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
     assert box.run(f"python3 -c '{code}'").output == "True\n"
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in the background of a script
+    try:
+        assert box.run(f"python3 -c '{code}'").output == "True\n"
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert box.run("grep SigIgn /proc/self/status").output.split()[-1].strip("0") in {"", "1"}
 
 
@@ -178,6 +204,10 @@ def test_files_go_in_and_come_out_unchanged(box: Sandbox) -> None:
     data = bytes(range(256)) * 500
     box.write("new/deep/data.bin", data)
     assert box.read("new/deep/data.bin") == data
+    few = bytes(range(256)) + rb"\0 \c \n \\ %s \0101" + b"\n\0\n"
+    box.write("few.bin", few)
+    assert box.read("few.bin") == few
+    assert box.run("cmp - few.bin", stdin=few).ok
     box.write("run.sh", b"#!/bin/sh\necho again\n")
     assert box.run("./run.sh").output == "again\n"
     box.write(f"{box.scratch}/mine", b"")
@@ -368,10 +398,20 @@ def test_processes_inside_end_with_it(spec: SandboxSpec) -> None:
     """Background processes that outlive the sandbox (the local kind's would stay on the host)."""
     if sys.platform != "linux":
         pytest.skip("needs /proc")
+    mine = unlike_any()
     with open_sandbox(spec) as box:
-        box.run("sleep 7200 & (setsid sleep 7201 &); true")
-    for entry in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            assert not entry.read_bytes().startswith(b"sleep\x00720")
-        except OSError:
-            continue
+        box.run(f"sleep {mine} & (setsid sleep {mine} &); true")
+        assert on_the_host(mine)
+    assert on_the_host(mine) == []
+
+
+def test_processes_that_never_stand_still_end_with_it(spec: SandboxSpec) -> None:
+    """One that forks and ends all the time, and so is never there when it is looked at."""
+    if sys.platform != "linux":
+        pytest.skip("needs /proc")
+    mine = unlike_any()
+    with open_sandbox(spec) as box:
+        box.write("chain.sh", b"sleep 0.005; setsid bash $0 $1 & exit\n")
+        box.run(f"for n in 1 2 3; do bash chain.sh {mine} & done; sleep 0.3")
+    time.sleep(0.3)
+    assert on_the_host(mine) == []
