@@ -179,10 +179,14 @@ def _session(task: Task, request: Request, record: AttemptRecord) -> Session | N
     """The recorded session to begin with: the one to replay, or the turns of an interrupted run."""
     from agent.llm.recorded import load_session
 
-    if request.session:
-        return load_session(Path(request.session), task.instance_id)
-    trajectory = record.folder / "trajectory.jsonl"
-    return load_session(trajectory, task.instance_id) if _has_turns(trajectory) else None
+    trajectory = record.interrupted()
+    own = load_session(trajectory, task.instance_id) if trajectory else None
+    if not request.session:
+        return own
+    session = load_session(Path(request.session), task.instance_id)
+    if own is not None and len(own.turns) > len(session.turns):
+        return replace(session, turns=own.turns)
+    return session
 
 
 def _proposer(
@@ -216,13 +220,6 @@ def _test_seconds(request: Request, model: Model | None) -> float:
     if model is not None or request.session:
         return TEST_SECONDS
     return max(10.0, (request.budget_seconds or SEARCH_SECONDS) / 6)
-
-
-def _has_turns(trajectory: Path) -> bool:
-    try:
-        return '"type": "turn"' in trajectory.read_text("utf-8")
-    except OSError:
-        return False
 
 
 def _world_model(request: Request, model: Model | None) -> WorldModel:

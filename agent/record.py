@@ -10,6 +10,7 @@
         patch.diff                     the last proposed patch
         hidden-tests.log               what the hidden tests printed
         unfinished.diff                the work tree, where the attempt was interrupted
+        interrupted.jsonl              the trajectory until then, while the attempt goes on
         attempt.json                   the outcome, written last: without it the attempt did not happen
 
 Nothing is on disk before ``begin``: an attempt that fails on bad input leaves no folder behind.
@@ -29,6 +30,7 @@ from typing import Any
 from agent.errors import FixbugError
 
 TRAJECTORY_VERSION = 1
+INTERRUPTED = "interrupted.jsonl"
 
 
 def new_run_id(name: str) -> str:
@@ -83,6 +85,7 @@ class AttemptRecord:
                 f"the run folder {self.folder} cannot be made: {error.strerror}",
                 cure="give a writable folder with --run-dir",
             ) from error
+        self._set_aside()
         for name in ("trajectory.jsonl", "predicted.jsonl", "observed.jsonl"):
             self._write(name, "")
         if not (self.run_folder / "run.json").exists():
@@ -93,6 +96,23 @@ class AttemptRecord:
         for name, line in self._waiting:
             self._append(name, line)
         self._waiting.clear()
+
+    def interrupted(self) -> Path | None:
+        """The trajectory that holds most turns of the model, where an attempt was interrupted after one."""
+        found = [self.folder / name for name in ("trajectory.jsonl", INTERRUPTED)]
+        longest = max(found, key=_turns)
+        return longest if _turns(longest) else None
+
+    def _set_aside(self) -> None:
+        """Turns that were paid for stay on disk until the attempt that replays them has ended."""
+        old = self.folder / "trajectory.jsonl"
+        try:
+            if self.interrupted() == old:
+                old.replace(self.folder / INTERRUPTED)
+            for stale in ("patch.diff", "unfinished.diff"):
+                (self.folder / stale).unlink(missing_ok=True)
+        except OSError as error:
+            raise _unwritable(old, error) from error
 
     def step(self, kind: str, **fields: Any) -> None:
         """Add a line to the trajectory. It is on disk when this returns (once begun)."""
@@ -118,6 +138,7 @@ class AttemptRecord:
     def close(self, outcome: Mapping[str, Any]) -> None:
         """Write ``attempt.json``; from now on the attempt counts."""
         write_atomically(self.folder / "attempt.json", json.dumps(outcome, indent=2, default=str) + "\n")
+        (self.folder / INTERRUPTED).unlink(missing_ok=True)
 
     def line(self, name: str, value: Mapping[str, Any]) -> None:
         """Add one JSON object to a file of the attempt."""
@@ -139,6 +160,15 @@ class AttemptRecord:
             (self.folder / name).write_text(text, encoding="utf-8")
         except OSError as error:
             raise _unwritable(self.folder / name, error) from error
+
+
+def _turns(trajectory: Path) -> int:
+    """How many turns of the model are on record there."""
+    try:
+        with trajectory.open(encoding="utf-8", errors="replace") as lines:
+            return sum('"type": "turn"' in line for line in lines)
+    except OSError:
+        return 0
 
 
 def write_atomically(path: Path, text: str) -> None:
