@@ -94,6 +94,8 @@ def fix(request: Request, listener: Listener = silent, *, resume: Path | None = 
             workspace=workspace,
             on_progress=lambda text: listener(Progress("intake", text)),
         )
+        if resume is not None:
+            task = _as_it_was(task, resume)
         listener(Progress("intake", f"{task.instance_id}: {_title(task)}"))
         return _attempt(task, request, listener, resume)
 
@@ -114,13 +116,25 @@ def resume_request(run: Path) -> Request:
 def _asked(run: Path) -> dict[str, Any]:
     try:
         asked = json.loads((run / "run.json").read_text("utf-8"))
-        asked["request"], asked["problem_statement"]
+        asked["request"], asked["problem_statement"], asked["instance_id"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(
             f"{run} is no run that can be resumed: its run.json cannot be read ({type(error).__name__})",
             cure="name a folder that a run has made, such as runs/20261123-191500-stale-cache-3f2a",
         ) from error
     return cast("dict[str, Any]", asked)
+
+
+def _as_it_was(task: Task, run: Path) -> Task:
+    """The task under the name that it had. Raises ``UsageError`` where the code is another than it was."""
+    asked = _asked(run)
+    began = asked.get("base_commit")
+    if task.base_commit != began:
+        raise UsageError(
+            f"{run} began at commit {began}, and the repository is at {task.base_commit} now",
+            cure="bring the repository back to where it was, or start a new run with --issue",
+        )
+    return replace(task, instance_id=asked["instance_id"], problem_statement=asked["problem_statement"])
 
 
 def _attempt(task: Task, request: Request, listener: Listener, resume: Path | None) -> Outcome:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from agent.errors import FixbugError, ModelError
+from agent.errors import FixbugError, ModelError, UsageError
 from agent.events import Progress
 from agent.fix import fix, resume_request
 from agent.record import check_place
@@ -43,6 +44,30 @@ def test_interrupted_again_while_its_turns_are_replayed(tmp_path: Path) -> None:
         "trajectory.jsonl",
     }
     assert (attempt / "trajectory.jsonl").read_text().count('"type": "turn"') == 3
+
+
+def test_resumed_with_an_issue_from_standard_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A report that cannot be read twice, or whose run goes by another name the second time."""
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO((p.EXAMPLE / "issue.md").read_bytes())))
+    with serve(p.Player([p.act(p.FIX), status(400, "moved")])) as server, pytest.raises(ModelError):
+        fix(p.request(tmp_path, server.base_url, world_model="none", issue="-"))
+    (run,) = (tmp_path / "runs").iterdir()
+    again = p.Player([p.act(p.PROPOSE)])
+    with serve(again) as server:
+        outcome = fix(replace(resume_request(run), base_url=server.base_url), resume=run)
+    assert outcome.status == "verified"
+    assert len(again.prompts["agent"]) == 1
+    assert [path.name for path in run.iterdir() if path.is_dir()] == [outcome.instance_id]
+
+
+def test_resumed_on_other_code(tmp_path: Path) -> None:
+    """Turns that are replayed on a repository that has changed since."""
+    with serve(p.Player([p.act(p.FIX), status(400, "moved")])) as server, pytest.raises(ModelError):
+        fix(p.request(tmp_path, server.base_url, world_model="none"))
+    (run,) = (tmp_path / "runs").iterdir()
+    (tmp_path / "shop" / "shop" / "store.py").write_text("")
+    with pytest.raises(UsageError, match="began at commit"):
+        fix(resume_request(run), resume=run)
 
 
 def test_a_place_for_runs(tmp_path: Path) -> None:

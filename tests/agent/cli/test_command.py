@@ -57,6 +57,16 @@ def test_a_fix(fixbug: Fixbug) -> None:
     assert "understood fix" in done.err
 
 
+def test_the_demo(fixbug: Fixbug) -> None:
+    """A first command that does not end as the README shows it."""
+    done = fixbug("demo", "--json")
+    assert done.status == 0, done.err
+    outcome = done.object()
+    assert (outcome["status"], outcome["score"]["resolved"]) == ("verified", True)
+    before, after = outcome["table"][1]["before"], outcome["table"][1]["after"]
+    assert (before, after) == (["300", "300"], ["450", "450"])
+
+
 def test_no_fix(fixbug: Fixbug) -> None:
     """No fix that is reported as an error, or as success; anything but one object with --json."""
     player = p.Player([p.act(p.WRONG), p.act(p.PROPOSE)], [p.simulation("300", "450")] * 2)

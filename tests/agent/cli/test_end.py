@@ -97,7 +97,8 @@ def test_what_was_asked_cannot_be_changed_halfway(fixbug: Fixbug) -> None:
     """An option beside --resume that is passed over without a word."""
     run = fixbug.folder / "runs" / "one"
     run.mkdir(parents=True)
-    (run / "run.json").write_text(json.dumps({"request": {"issue": "issue.md"}, "problem_statement": "x"}))
+    asked = {"request": {"issue": "issue.md"}, "problem_statement": "x", "instance_id": "one"}
+    (run / "run.json").write_text(json.dumps(asked))
     done = fixbug("--resume", str(run), "--repo", "elsewhere")
     assert done.status == 2
     assert "--repo" in done.err.splitlines()[-2]
