@@ -126,7 +126,7 @@ def test_a_container_that_dies_is_said_at_once(spec: SandboxSpec, docker_client:
 
 
 def test_no_output_is_lost_on_a_busy_machine(spec: SandboxSpec) -> None:
-    """The end of a command announced before its output, which is then lost: about one in thirteen was here."""
+    """The end of a command announced before its output, which is then lost: by chance, up to 1 in 13 was."""
     with DockerSandbox(replace(spec, limits=replace(LIMITS, cpus=0.2))) as box:
         box.run("for n in {1..4}; do (while :; do :; done) & done")
         for n in range(50):
