@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from types import FrameType
@@ -15,13 +16,24 @@ def main() -> None:
     Whatever ends it is said once, in a line on standard error; with ``--json`` there is one object on
     standard output all the same.
     """
-    signal.signal(signal.SIGTERM, _stop)
+    stop = _Stop()
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
     sys.exit(_run(sys.argv[1:]))
 
 
-def _stop(number: int, frame: FrameType | None) -> None:
-    """Being told to end is like Ctrl-C: what runs is cleared away first."""
-    raise KeyboardInterrupt
+class _Stop:
+    """Ctrl-C, or being told to end: what runs is cleared away first, which an impatient second press must
+    not cut short. The third one does."""
+
+    def __init__(self) -> None:
+        self._asked = 0
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        self._asked += 1
+        if self._asked != 2:
+            raise KeyboardInterrupt
+        os.write(2, b"fixbug: clearing away what runs; once more to end at once\n")
 
 
 def _run(arguments: list[str]) -> int:

@@ -63,6 +63,20 @@ def test_stopped_while_a_command_runs(fixbug: Fixbug) -> None:
     assert len(again.prompts["agent"]) == 1
 
 
+def test_stopped_by_an_impatient_user(fixbug: Fixbug) -> None:
+    """A second Ctrl-C that cuts short what the first one has begun: processes and folders are left."""
+    player = p.Player([p.act(p.FIX), hang()])
+    with serve(player) as server:
+        process = fixbug.start(*ASKED, "--sandbox", "local", "--base-url", server.base_url)
+        until(lambda: len(player.prompts["agent"]) == 2)
+        os.killpg(process.pid, signal.SIGINT)
+        until(lambda: "unfinished.diff" in str(list(fixbug.folder.glob("runs/*/*/1/*"))))
+        os.killpg(process.pid, signal.SIGINT)
+        done = fixbug.finish(process)
+    assert done.status == 130
+    assert working_in(fixbug.temporary) == []
+
+
 @pytest.mark.docker
 def test_stopped_in_docker(fixbug: Fixbug, docker_image: str) -> None:
     """A container that outlives the run."""
@@ -118,8 +132,9 @@ def trajectory(fixbug: Fixbug) -> str:
 
 
 def stopped(fixbug: Fixbug, process: subprocess.Popen[str], how: signal.Signals = signal.SIGINT) -> Path:
-    """Stop the command as a user would; the folder of its run, which is said and can go on."""
-    os.kill(process.pid, how)
+    """Stop the command and what it started, as a terminal does; the folder of its run, which is said and can
+    go on."""
+    os.killpg(process.pid, how)
     done = fixbug.finish(process)
     assert done.status == 130, done.err
     assert done.err.splitlines()[-2] == "fixbug: stopped"
