@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 OFFLINE = "offline"
 DEFAULT_STEPS = 100
 DEFAULT_SECONDS = 3600.0
-SEARCH_SECONDS = 180.0
 TEST_SECONDS = 300.0
+SEARCH_SECONDS = 180.0
 SEARCH_SHARE = 0.9
 """What the offline search may use: so many seconds, or this share of the attempt's budget."""
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from agent.errors import ModelError
+from agent.errors import ContextTooLong
 from agent.llm import Model
 from agent.world.loose import read_object
 from agent.world.predicate import UNKNOWN, PredicateError, PredicateRaised, parse_predicate, truth
@@ -106,9 +106,9 @@ def _expectation(row: Any, name: str) -> Expectation | None:
 def draw_expectations(
     model: Model, statement: str, probed: ProbedTest, sources: Mapping[str, str]
 ) -> tuple[list[Expectation], int]:
-    """Ask once what the report expects. No patch is in sight. A model that fails gives none.
+    """Ask once what the report expects. No patch is in sight. A report too long for the model gives none.
 
-    Budget errors pass through; other failures of the model cost the expectations and nothing else.
+    Other failures of the endpoint pass through: nobody could propose a patch either.
     """
     shown: dict[str, str] = {}
     for path, source in sources.items():
@@ -124,7 +124,7 @@ def draw_expectations(
     )
     try:
         completion = model.complete([{"role": "user", "content": prompt}])
-    except ModelError:
+    except ContextTooLong:
         return [], 0
     return parse_expectations(completion.text)
 
