@@ -64,7 +64,8 @@ def repair(row: dict[str, Any], seconds: float, sandbox: str) -> dict[str, Any]:
         out["seconds"] = round(time.monotonic() - began, 2)
     try:
         outcome = json.loads(ran.stdout)
-    except ValueError:
+        outcome["patch"]
+    except (ValueError, KeyError):
         return out | {"status": "refused", "why": " ".join(ran.stderr.split())[-300:]}
     return out | {
         "status": outcome["status"],

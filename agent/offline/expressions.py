@@ -667,7 +667,8 @@ def wrap(site: Site) -> Iterator[Change]:
         yield 1.6, "negate result", f"not ({text})"
     if isinstance(site.parent, cst.Return):
         yield 2.4, "negate result", f"not {base}"
-        yield 2.6, "longer key", f"({text}, )"
+        if not isinstance(node, cst.Tuple):
+            yield 2.6, "a tuple of one", f"({text},)"
 
 
 def affine(site: Site) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import libcst as cst
 
-from agent.offline import expressions, statements
+from agent.offline import definitions, expressions, statements
 from agent.offline.source import Edit, Function, Source
 
 PLACE = 1.5
@@ -32,11 +32,13 @@ class Mutant:
         return source.apply(self.edits)
 
 
-def mutants(source: Source, suspicion: Mapping[int, float], prose: str = "") -> list[Mutant]:
-    """First-order mutants of the functions with a suspicious line, likeliest first; unparsed and
-    possibly equal.
+def mutants(
+    source: Source, suspicion: Mapping[int, float], prose: str = "", failure: str = ""
+) -> list[Mutant]:
+    """First-order mutants of what has a suspicious line, likeliest first; unparsed and possibly equal.
 
-    ``suspicion``: line → 0..1. A statement's edits take the greatest suspicion of its lines.
+    ``suspicion``: line → 0..1. ``prose``: the issue. ``failure``: how the test fails; only the values of
+    definitions are taken from there.
     """
     found: list[Mutant] = []
     for function in source.functions:
@@ -44,12 +46,17 @@ def mutants(source: Source, suspicion: Mapping[int, float], prose: str = "") -> 
         if not any(first < line <= last or line == first == last for line in suspicion):
             continue
         pool = expressions.pool_of(source, function, prose)
+        most = max((s for at, s in suspicion.items() if first < at <= last or first == last), default=0.0)
         for cost, kind, line, edits in _all(source, function, pool):
-            place = suspicion.get(line, 0.0)
-            if place <= 0.0:
-                place = 0.3 * max((s for at, s in suspicion.items() if first <= at <= last), default=0.0)
+            place = suspicion.get(line, 0.0) or 0.3 * most
             if place > 0.0:
                 found.append(Mutant(source.path, edits, kind, line, cost - PLACE * math.log(place)))
+        for cost, kind, line, edits in definitions.of_function(source, function, prose, failure):
+            if most > 0.0:  # every import runs the line of the definition: it tells nothing
+                found.append(Mutant(source.path, edits, kind, line, cost - PLACE * math.log(most)))
+    for cost, kind, line, edits in definitions.of_file(source, prose, failure):
+        if suspicion.get(line):
+            found.append(Mutant(source.path, edits, kind, line, cost - PLACE * math.log(suspicion[line])))
     found.sort(key=lambda m: m.cost)
     return found
 

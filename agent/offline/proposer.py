@@ -3,14 +3,16 @@ it is proposed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import PurePosixPath
 
 from agent.events import Listener, Progress, silent
 from agent.offline.search import Budget, Candidate, Search
 from agent.patch import files
 from agent.proposer import Brief, Proposal
 from sandbox import Sandbox
-from sandbox.testing import run_tests
+from sandbox.errors import FixbugError
+from sandbox.testing import collect, run_tests
 
 
 class OfflineProposer:
@@ -37,7 +39,7 @@ class OfflineProposer:
             self._search = Search(
                 box,
                 brief.tests,
-                neighbours=brief.neighbours,
+                neighbours=[*brief.neighbours, *_others(box, brief)],
                 prose=brief.problem_statement,
                 budget=self._budget,
                 seed=self._seed,
@@ -45,7 +47,7 @@ class OfflineProposer:
             )
             self._candidates = iter(self._search)
         for candidate in self._candidates:
-            if self._passes(box, brief, candidate):
+            if self._passes(box, [*brief.tests, *self._search.kept], candidate):
                 note = (
                     f"{candidate.description} (candidate {candidate.rank} of {self._search.report.plausible} that "  # noqa: E501
                     f"pass; agreement {candidate.confidence:.0%}; {self._search.report})"
@@ -59,12 +61,28 @@ class OfflineProposer:
     def _show(self, tried: int, generated: int, best: str) -> None:
         self._listener(Progress("propose", f"tried {tried} of {generated} candidates, {best}", passing=True))
 
-    def _passes(self, box: Sandbox, brief: Brief, candidate: Candidate) -> bool:
+    def _passes(self, box: Sandbox, tests: Sequence[str], candidate: Candidate) -> bool:
         """Whether the tests pass on the real tree, which is left as it was."""
         before = {path: box.read(path) for path in files(candidate.patch)}
         box.apply(candidate.patch)
         try:
-            return run_tests(box, [*brief.tests, *brief.neighbours]).passed
+            return run_tests(box, tests).passed
         finally:
             for path, data in before.items():
                 box.write(path, data)
+
+
+def _others(box: Sandbox, brief: Brief) -> list[str]:
+    """Tests of other files, nearest folders first: a wrong edit that passes one test seldom passes all."""
+    folders = [PurePosixPath(test.partition("::")[0]).parts[:-1] for test in brief.tests]
+    known = {*brief.tests, *brief.neighbours}
+
+    def distance(test: str) -> int:
+        own = PurePosixPath(test.partition("::")[0]).parts[:-1]
+        return min(len(set(own) ^ set(folder)) for folder in folders)
+
+    try:
+        found = [test for test in collect(box) if test not in known]
+    except FixbugError:
+        return []  # nothing to collect, or not by pytest
+    return sorted(found, key=distance)

@@ -25,7 +25,6 @@ MAX_COMPARED = 150
 QUESTIONS = 120
 EXAMPLE_PENALTY = 4.0
 CRASH_PENALTY = 3.0
-TYPE_PENALTY = 3.0
 SECOND_VOTE = 0.3
 """How much another edit that behaves the same adds: edits are not independent witnesses."""
 
@@ -131,7 +130,7 @@ def disagreements(examples: Sequence[tuple[str, str, str]], answers: Sequence[st
 
 
 def generality(before: Sequence[str], after: Sequence[str]) -> float:
-    """Penalty for crashing, or changing the kind of result, where the unchanged code does neither."""
+    """Penalty for crashing where the unchanged code does not."""
     if not before:
         return 0.0
     crashes = sum(not b.startswith("!") and a.startswith("!") for b, a in zip(before, after, strict=True))

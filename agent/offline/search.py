@@ -101,7 +101,7 @@ class Search:
         self._tried = self._generated = self._plausible = 0
         self._exhausted = False
         self._seen: set[str] = set()
-        self._kept: list[tuple[str, list[Any]]] = []
+        self._kept: list[tuple[str, str, list[Any]]] = []
         self._iterator = self._candidates()
 
     def __iter__(self) -> Iterator[Candidate]:
@@ -110,6 +110,11 @@ class Search:
     @property
     def report(self) -> Report:
         return Report(self._generated, self._tried, self._plausible, self._elapsed, self._exhausted)
+
+    @property
+    def kept(self) -> list[str]:
+        """The neighbours that pass on the unchanged code, and so on every candidate."""
+        return [test for test, _, _ in self._kept]
 
     @property
     def _elapsed(self) -> float:
@@ -129,7 +134,7 @@ class Search:
         self._prepare(base, suspicion)
         queue: list[Mutant] = []
         for path, lines in suspicion.items():
-            queue += mutants(self.sources[path], lines, self.prose)
+            queue += mutants(self.sources[path], lines, self.prose, base.why)
         queue.sort(key=lambda m: m.cost)
         self._generated = len(queue)
 
@@ -156,8 +161,8 @@ class Search:
 
     def _locate(self, base: Outcome) -> dict[str, dict[int, float]]:
         covered = self.trials.cover(self.neighbours[:MAX_NEIGHBOURS])
-        self._kept = [(mode, spec) for mode, spec, outcome in covered if outcome.ok]
-        passing = [outcome.lines for _, _, outcome in covered if outcome.ok]
+        self._kept = [(test, mode, spec) for test, mode, spec, outcome in covered if outcome.ok]
+        passing = [outcome.lines for _, _, _, outcome in covered if outcome.ok]
         scores = locate.ochiai([base.lines], passing)
         scores = {path: lines for path, lines in scores.items() if not self._is_test(path)}
         if base.hangs:
@@ -248,9 +253,9 @@ class Search:
     def _keep_neighbours(self, passing: list[Mutant]) -> list[Mutant]:
         """Those that break no test which passes on the unchanged code."""
         for mode in ("direct", "pytest"):
-            spec = [item for kind, items in self._kept if kind == mode for item in items]
+            spec = [item for _, kind, items in self._kept if kind == mode for item in items]
             if spec and passing:
-                outcomes = self.trials.run(mode, spec, passing, seconds=60)
+                outcomes = self.trials.run(mode, spec, passing, seconds=60, first=True)
                 passing = [m for i, m in enumerate(passing) if i in outcomes and outcomes[i].ok]
         return passing
 

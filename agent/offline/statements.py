@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import libcst as cst
 
 from agent.offline.expressions import Pool, renamed, substitute
-from agent.offline.source import Edit, Function, Source, free_names, is_compound
+from agent.offline.source import Edit, Function, Source, free_names
 
 Change = tuple[float, str, int, tuple[Edit, ...]]
 """Cost, kind, the line that the place's suspiciousness is read from, edits."""
@@ -96,7 +96,6 @@ def changes(source: Source, function: Function, pool: Pool) -> Iterator[Change]:
     for block in found:
         yield from one_line_suites(source, block)
     yield from everywhere(source, function)
-    yield from defaults(source, function)
 
 
 def reindent(text: str, old: str, new: str) -> str:
@@ -354,8 +353,9 @@ def replacements(
         for name in source.names_at(function, start):
             if name != target:
                 yield 1.9, "another target", line, (Edit(start, end, f"{name} = {value}"),)
-    elif isinstance(small, cst.Expr) and isinstance(small.value, (cst.Call, cst.Await)):
-        yield 2.2, "missing return", line, (Edit(start, start, "return "),)
+    elif isinstance(small, cst.Expr):
+        idle = not isinstance(small.value, (cst.Call, cst.Await, cst.Yield))
+        yield 0.7 if idle else 2.2, "missing return", line, (Edit(start, start, "return "),)
         if isinstance(small.value, cst.Call) and isinstance(small.value.func, cst.Attribute):
             owner = source.code(small.value.func.value)
             if owner.isidentifier() and owner != "self":
@@ -462,40 +462,3 @@ def index_places(source: Source, function: Function, name: str) -> list[tuple[in
             if key:
                 places.append(source.span(node))
     return places
-
-
-def defaults(source: Source, function: Function) -> Iterator[Change]:
-    """Default arguments: other constants, and the mutable default."""
-    body = function.node.body
-    if not isinstance(body, cst.IndentedBlock):
-        return
-    statements = [s for s in body.body if not is_docstring_line(s)]
-    for parameter in (*function.node.params.params, *function.node.params.kwonly_params):
-        default = parameter.default
-        if default is None:
-            continue
-        start, end = source.span(default)
-        text = source.code(default)
-        line = source.line(start)
-        mutable = isinstance(default, (cst.List, cst.Dict, cst.Set, cst.ListComp, cst.DictComp)) or text in (
-            "list()", "dict()", "set()",
-        )  # fmt: skip
-        name = parameter.name.value
-        if mutable and statements:
-            at = source.line_start(source.span(statements[0])[0])
-            pad = source.indent(source.span(statements[0])[0])
-            guard = f"{pad}if {name} is None:\n{pad}    {name} = {text}\n"
-            yield 0.8, "mutable default", line, (Edit(start, end, "None"), Edit(at, at, guard))
-        for new in ("None", "0", "1", "-1", "True", "False", "''", "()"):
-            if new != text and not is_compound(text):
-                cost = 1.0 if {new, text} == {"True", "False"} else 1.9
-                yield cost, "default argument", line, (Edit(start, end, new),)
-        if isinstance(default, (cst.Integer, cst.Float)):
-            value = ast.literal_eval(text)
-            for number in (value + 1, value - 1, value * 2, value * 10, value / 10, value / 2):
-                shown = int(number) if isinstance(value, int) and number == int(number) else number
-                yield 1.6, "default argument", line, (Edit(start, end, str(shown)),)
-    for decorator in function.node.decorators:
-        start, end = source.span(decorator)
-        whole = (Edit(source.line_start(start), source.line_end(max(start, end - 1)), ""),)
-        yield 2.2, "drop a decorator", source.line(start), whole

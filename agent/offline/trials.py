@@ -141,24 +141,26 @@ class Trials:
             )
         return results[0]
 
-    def cover(self, tests: Sequence[str]) -> list[tuple[str, list[Any], Outcome]]:
-        """Tests on the unchanged code, one by one: how to run it, its outcome, its lines."""
+    def cover(self, tests: Sequence[str]) -> list[tuple[str, str, list[Any], Outcome]]:
+        """Tests on the unchanged code, one by one: its id, how to run it, its outcome with lines."""
         specified = []
         for test in tests:
             try:
-                specified.append(self.specify([test]))
+                specified.append((test, *self.specify([test])))
             except UsageError:
                 continue  # not there: it cannot be kept passing
         found = []
         for mode in ("direct", "pytest"):
-            chosen = [spec for kind, spec in specified if kind == mode]
+            chosen = [(test, spec) for test, kind, spec in specified if kind == mode]
             if chosen:
-                rows = [{"id": i, "tests": spec} for i, spec in enumerate(chosen)]
-                everything = [item for spec in chosen for item in spec]
+                rows = [{"id": i, "tests": spec} for i, (_, spec) in enumerate(chosen)]
+                everything = [item for _, spec in chosen for item in spec]
                 extra = {"lines": True, "calls": False}
                 limit = BASE_LIMIT[mode]
                 outcomes = self._run(mode, everything, rows, seconds=60, limit=limit, extra=extra)
-                found += [(mode, chosen[i], outcome) for i, outcome in sorted(outcomes.items())]
+                for i, outcome in sorted(outcomes.items()):
+                    test, spec = chosen[i]
+                    found.append((test, mode, spec, outcome))
         return found
 
     def set_limit(self, base: Outcome) -> None:
@@ -167,14 +169,17 @@ class Trials:
         self.preload = [name for name in base.modules if not name.startswith("_")]
 
     def run(
-        self, mode: str, spec: list[Any], mutants: Sequence[Mutant], *, seconds: float
+        self, mode: str, spec: list[Any], mutants: Sequence[Mutant], *, seconds: float, first: bool = False
     ) -> dict[int, Outcome]:
-        """Outcomes by position in ``mutants``; those that the time did not suffice for are missing."""
+        """Outcomes by position in ``mutants``; those that the time did not suffice for are missing.
+
+        ``first``: each ends with the first test that fails.
+        """
         rows = [
             {"id": i, "path": m.path, "edits": [[e.start, e.end, e.text] for e in m.edits]}
             for i, m in enumerate(mutants)
         ]
-        return self._run(mode, spec, rows, seconds=seconds, limit=self.limit, extra={})
+        return self._run(mode, spec, rows, seconds=seconds, limit=self.limit, extra={"first": first})
 
     def ask(
         self, mutants: Sequence[Mutant | None], questions: Sequence[tuple[str, str]], *, seconds: float
