@@ -15,9 +15,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "stale-cache"
 TEST = "tests/test_catalogue.py::test_new_price"
 RECORDED = "        self._changes.append(Change(name, before, price))\n"
 FORGOTTEN = "        self._cache.pop(name, None)\n"
-FIX = call(
-    "edit", {"path": "shop/catalogue.py", "old": RECORDED, "new": FORGOTTEN + RECORDED}, id="call_fix"
-)
+FIX = call("edit", {"path": "shop/catalogue.py", "old": RECORDED, "new": FORGOTTEN + RECORDED}, id="call_fix")
 WRONG = call(
     "edit",
     {"path": "shop/catalogue.py", "old": RECORDED, "new": RECORDED + "        self._currency = 'GBP'\n"},
