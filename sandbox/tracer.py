@@ -1,4 +1,4 @@
-# ruff: noqa: UP006, UP031, UP035, UP036, UP045, PTH118, PTH120, PTH123, PTH206
+# ruff: noqa: B905, UP006, UP031, UP035, UP036, UP045, PTH118, PTH120, PTH123, PTH206
 """Records what Python code does, line by line, from inside the process that runs it.
 
 One file, standard library only, Python 3.6 to 3.13: its text is sent into the sandbox, where it
@@ -51,13 +51,13 @@ import threading
 import time
 import types
 from json.encoder import encode_basestring_ascii as _quote
-from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
 
 # Tests mock builtins, ``os`` and ``time``: everything needed while they run is bound here.
 _open, _close, _fallocate = os.open, os.close, getattr(os, "posix_fallocate", None)
 _truncate, _getpid, _clock = os.ftruncate, os.getpid, time.monotonic
 _get_ident, _getframe = threading.get_ident, sys._getframe
-_id, _type, _len, _repr, _sorted, _range, _str, _min = id, type, len, repr, sorted, range, str, min
+_id, _type, _len, _repr, _sorted, _range, _str, _min, _max = id, type, len, repr, sorted, range, str, min, max
 _mmap, _islice = mmap.mmap, itertools.islice
 _dumps = __import__("json").JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
@@ -65,7 +65,7 @@ CHARS, ITEMS, DEPTH, NODES = 80, 8, 2, 32
 """Bounds on one value: characters of a string, items of a container, nesting, values in all."""
 
 _MAX_PROBES = 2000
-_WORD = 1 << 63
+_LOW, _HIGH = -(1 << 63), 1 << 63  # integers between are shown as they are
 _RESERVE = 1 << 18  # bytes kept back for probes, outcomes and the end, when frames fill the file
 _CHUNK = 1 << 20
 
@@ -296,6 +296,217 @@ def _members(value: Any, base: Any, depth: int, nodes: List[int]) -> str:
     return ", ".join(shown)
 
 
+# --- has a value changed? -----------------------------------------------------------------------
+#
+# Describing a container or an object again at every line costs most. A mark of it is made instead,
+# when it is described: the identities of what its description looked at, and their types. Identity
+# alone is not enough, for what was freed leaves its address to another. So a mark holds atoms (numbers,
+# strings, types), which cannot be freed then; for all else the type says what the description says, or
+# there is a mark of it in the mark.
+
+_HELD, _LEAF, _NAMED, _LIST, _BASED, _MAP, _SET, _STATE, _SLOTS, _AGAIN = _range(10)
+_EMPTY = -1
+_FIRST = slice(0, ITEMS)
+_iter_set, _keys, _values = set.__iter__, dict.__iter__, dict.values
+_shapes: Dict[int, Tuple[int, Any, Any]] = {}
+"""id of a type → how to look at its instances (above), a helper, and the type: its id stays its own"""
+
+
+class _Mark:
+    __slots__ = ("deeper", "held", "helper", "ids", "kind", "kinds", "shape", "size", "types")
+
+    kind: Any
+    shape: int
+    helper: Any
+    size: int
+    ids: Any
+    types: Any
+    kinds: Any
+    held: Any
+    deeper: Sequence[Tuple[int, "_Mark"]]
+
+
+def _shape(kind: Any) -> Tuple[int, Any, Any]:
+    found = _shapes.get(_id(kind))
+    if found is None:
+        if _len(_shapes) > 1000:
+            _shapes.clear()
+        found = _shapes[_id(kind)] = (*_shape_of(kind), kind)
+    return found
+
+
+def _shape_of(kind: Any) -> Tuple[int, Any]:
+    if _id(kind) in _ATOMS or _id(kind) in _PLAIN:
+        return _HELD, None
+    if kind is list or kind is tuple:
+        return _LIST, None
+    if kind is dict:
+        return _MAP, None
+    if kind is set or kind is frozenset:
+        return _SET, kind
+    if _id(kind) in _FUNCTIONS:
+        return _NAMED, _function_name
+    if kind is types.ModuleType:
+        return _NAMED, _module_name
+    mro = _mro_of(kind)
+    for base in mro:
+        if base is type:
+            return _HELD, None
+    for base in mro:
+        if base is BaseException:
+            return _BASED, _args_of
+        if base is enum.Enum:
+            return _NAMED, _member_name
+    for base in mro:
+        if base is list or base is tuple:
+            return _BASED, base
+        if base is dict:
+            return _MAP, None
+        if base is str:
+            return _NAMED, _string
+        if _id(base) in _BASES:
+            return _AGAIN, None
+    if _is_opaque(_dict_of(kind).get("__module__"), _name_of(kind)):
+        return _LEAF, None
+    for base in mro:
+        found = _dict_of(base).get("__dict__")
+        if found is not None:
+            return (_STATE, found.__get__) if _type(found) is types.GetSetDescriptorType else (_AGAIN, None)
+    getters = []
+    for base in mro:
+        if base is not object:
+            for name, member in list(_dict_of(base).items()):
+                if _type(member) is types.MemberDescriptorType and _type(name) is str:
+                    getters.append(member.__get__)
+    return (_SLOTS, getters) if _len(getters) <= 2 * ITEMS else (_AGAIN, None)
+
+
+def _function_name(value: Any) -> Any:
+    return value.__name__
+
+
+def _module_name(value: Any) -> Any:
+    return _module_dict(value).get("__name__")
+
+
+def _member_name(value: Any) -> Any:
+    state = _state(value, _mro_of(_type(value)))
+    return None if state is None else state.get("_name_")
+
+
+def _string(value: Any) -> Any:
+    return str.__getitem__(value, slice(None))
+
+
+def _size(value: Any) -> int:
+    for base in _mro_of(_type(value)):
+        if base is BaseException:
+            return _len(_args_of(value))
+        if _id(base) in _BASES:
+            return int(base.__len__(value))
+    return 0
+
+
+def _parts(value: Any, shape: int, helper: Any) -> Tuple[int, List[Any]]:
+    """How many parts a value has, and those that its description may show."""
+    if shape == _LIST:
+        return _len(value), value[:ITEMS]
+    if shape == _MAP:
+        return dict.__len__(value), [*_islice(_keys(value), ITEMS), *_islice(_values(value), ITEMS)]
+    if shape == _STATE:
+        state = helper(value)
+        if _type(state) is not dict:
+            return _EMPTY, []
+        return _min(_len(state), ITEMS + 1), [*_islice(state, ITEMS + 1), *_islice(state.values(), ITEMS + 1)]
+    if shape == _BASED:
+        if helper is _args_of:
+            value, helper = _args_of(value), tuple
+        return helper.__len__(value), helper.__getitem__(value, _FIRST)
+    if shape == _SET:
+        size = _len(value)
+        return (size, list(value)) if size <= 64 else (_EMPTY, [])
+    found = []
+    for get in helper:
+        try:
+            found.append(get(value))
+        except AttributeError:
+            found.append(_MISSING)
+    return 0, found
+
+
+def _mark(value: Any, kind: Any, depth: int, inside: bool) -> Optional[_Mark]:
+    """A mark of what ``_describe`` shows of ``value``; None where it can only be described again."""
+    shape, helper, _ = _shape(kind)
+    if shape == _AGAIN:
+        return None
+    if inside and shape in (_STATE, _SLOTS):
+        shape = _LEAF
+    mark = _Mark()
+    mark.kind, mark.shape, mark.helper, mark.deeper, mark.kinds = kind, shape, helper, (), None
+    if shape == _HELD:
+        mark.held = value
+    elif shape == _NAMED:
+        mark.held = helper(value)
+        if _type(mark.held) is not str:
+            return None
+    elif shape != _LEAF:
+        if depth <= 0:  # all that is said is how many parts there are
+            mark.shape, mark.helper, mark.held = _NAMED, _size, _size(value)
+            return mark
+        mark.size, parts = _parts(value, shape, helper)
+        if mark.size == _EMPTY:
+            return None
+        mark.ids = [*map(_id, parts)]
+        shapes = [_shape(_type(part))[0] for part in parts]
+        if shapes.count(_HELD) == _len(parts):
+            mark.held = parts
+            return mark
+        mark.held = [part for part, known in zip(parts, shapes) if known == _HELD]
+        mark.types = [*map(_type, parts)]
+        mark.kinds = [*map(_id, mark.types)]
+        deeper = []
+        for index, known in enumerate(shapes):
+            if known not in (_HELD, _LEAF, _STATE, _SLOTS):
+                found = _mark(parts[index], mark.types[index], depth - 1, True)
+                if found is None:
+                    return None
+                deeper.append((index, found))
+        mark.deeper = deeper
+    return mark
+
+
+def _marked(value: Any, kind: Any) -> Optional[_Mark]:
+    try:
+        return _mark(value, kind, DEPTH, False)
+    except Exception:  # no stack left, or another thread changes it meanwhile
+        return None
+
+
+def _same(value: Any, mark: _Mark) -> bool:
+    """Whether a value of the mark's kind would be described as the one that was marked."""
+    shape = mark.shape
+    if shape == _LEAF:
+        return True
+    if shape == _LIST:  # the commonest, without a call
+        size, parts = _len(value), value[:ITEMS]
+    elif shape == _NAMED:
+        name = mark.helper(value)
+        return _type(name) is _type(mark.held) and bool(name == mark.held)
+    elif shape == _HELD:
+        return value is mark.held
+    else:
+        size, parts = _parts(value, shape, mark.helper)
+    if size != mark.size or [*map(_id, parts)] != mark.ids:
+        return False
+    if mark.kinds is not None:
+        if [*map(_id, map(_type, parts))] != mark.kinds:
+            return False
+        for index, deeper in mark.deeper:
+            if not _same(parts[index], deeper):
+                return False
+    return True
+
+
 # --- source -----------------------------------------------------------------------------------
 
 
@@ -410,13 +621,19 @@ class _Record:
     """A file that grows by memory map: what is in it survives any death of the process."""
 
     def __init__(self, path: str, limit: int) -> None:
-        self.path, self.limit, self.used, self.pid = path, limit, 0, _getpid()
+        self.path, self.limit, self.pid = path, limit, _getpid()
         self.lock = threading.RLock()  # re-entrant: a signal handler may record in the middle of a probe
         self.map: Optional[mmap.mmap] = None
+        self.write: Callable[[bytes], int] = _nowhere
+        """Append bytes: one call, which no other thread and no signal cuts in two. ValueError where full."""
         self.size = 0
         with open(path, "wb"):
             pass
         self._grow(_CHUNK)
+
+    @property
+    def used(self) -> int:
+        return 0 if self.map is None else self.map.tell()
 
     def _grow(self, size: int) -> None:
         handle = _open(self.path, os.O_RDWR)
@@ -428,79 +645,273 @@ class _Record:
             grown = _mmap(handle, size)
         finally:
             _close(handle)
-        if self.map is not None:
-            self.map.close()
+        before = self.map
+        if before is not None:
+            grown.seek(before.tell())
+            before.close()
         self.map, self.size = grown, size
+        self.write = grown.write
 
-    def put(self, text: str, reserve: int = 0) -> bool:
+    def put(self, data: bytes, reserve: int = 0) -> bool:
         """Append. False when it would pass the limit less ``reserve``, or there is no room on disk."""
-        data = text.encode("ascii")
-        end = self.used + len(data)
-        if end > self.size:
-            if end > self.limit - reserve:
-                return False
-            try:
-                self._grow(max(end, min(2 * self.size, self.limit)))
-            except (OSError, ValueError):
-                return False
-        elif end > self.limit - reserve:
-            return False
         if self.map is None:
             return False
-        self.map[self.used : end] = data
-        self.used = end
+        end = self.map.tell() + len(data)
+        if end > self.limit - reserve:
+            return False
+        try:
+            if end > self.size:
+                self._grow(max(end, min(2 * self.size, self.limit)))
+            self.write(data)
+        except (OSError, ValueError):
+            return False
         return True
+
+    def stop(self) -> None:
+        """Nothing more is written by this process: it is a forked child."""
+        self.map = None
+        self.write = _nowhere
 
     def close(self) -> None:
         if self.map is not None:
+            used = self.used
             self.map.close()
-            self.map = None
+            self.stop()
             with open(self.path, "r+b") as file:
-                file.truncate(self.used)
+                file.truncate(used)
+
+
+def _nowhere(data: bytes) -> int:
+    return 0
+
+
+def _full(data: bytes) -> int:
+    raise ValueError
 
 
 # --- what is followed -------------------------------------------------------------------------
+
+
+class _Plan:
+    """What is known of a statement that was announced: where it may lead, and what it may bind."""
+
+    __slots__ = ("exact", "head", "kept", "look", "silent", "statement", "steps", "suspended")
+
+    def __init__(self, statement: int, silent: Any, exact: bool, look: "_Pairs") -> None:
+        self.statement, self.silent, self.exact = statement, silent, exact
+        self.head = b"%d" % statement
+        self.look = look
+        """index and name of locals that the statement may bind or unbind"""
+        self.steps: Dict[int, _Step] = {}
+        """line of the next event → what to do then; only where that is always the same"""
+        self.kept = False
+        self.suspended: Optional[_Plan] = None
+
+    def again(self) -> "_Plan":
+        """For a generator that goes on: the same statement will bind, and is announced anew."""
+        if self.suspended is None:
+            self.suspended = _Plan(0, None, False, self.look)
+        return self.suspended
+
+    def but(self, look: "_Pairs") -> "_Plan":
+        """Once: the same statement, and the next event is to be looked at closely."""
+        return _Plan(self.statement, self.silent, self.exact, look)
+
+
+class _Step:
+    """From one statement to the next, where the first may bind one local or none."""
+
+    __slots__ = ("changed", "exact", "index", "name", "pair", "plan", "unchanged")
+
+    def __init__(self, plan: _Plan, look: "_Pairs") -> None:
+        self.plan, self.exact = plan, plan.exact
+        self.unchanged = plan.head + b"\n"
+        self.pair = look[0] if look else (0, "")
+        self.index, self.name = self.pair
+        self.changed = plan.head + b'\t%d="%%d"\n' % self.index
 
 
 class _Function:
     """One code object that is followed. It holds the code, so that its ``id`` stays its own."""
 
     __slots__ = (
+        "always",
+        "binds",
         "code",
+        "entry",
+        "exact",
         "fid",
         "file",
         "first",
+        "full",
         "inlined_at",
         "key",
         "names",
         "opcodes",
+        "plans",
         "prefixes",
         "silent",
     )
 
-    def __init__(self, code: Any, fid: int, file: str, key: Tuple[str, str], names: Tuple[str, ...]) -> None:
+    def __init__(
+        self, code: Any, fid: int, file: str, key: Tuple[str, str], names: Tuple[str, ...], source: _Source
+    ) -> None:
         self.code, self.fid, self.file, self.key, self.names = code, fid, file, key, names
-        self.first: Dict[int, int] = {}
-        self.silent: Dict[int, Tuple[int, int]] = {}
+        self.first, self.silent = source.first, source.silent
         self.inlined_at: Any = frozenset()
         self.opcodes = code.co_code
+        self.prefixes = [b'\t%d="%%d"' % index for index in range(len(names))]
+        self.full: _Pairs = tuple(enumerate(names))
+        self.exact = any(high for _, high in source.silent.values())
+        self.plans: Dict[int, _Plan] = {}
+        self.binds: Optional[Dict[int, Set[str]]] = None
+        self.always: Set[str] = set()
+        if code.co_name != "<module>":
+            self._read_bindings()
+        self.entry = _Plan(0, None, False, self.plan(code.co_firstlineno).look)
 
-        self.prefixes = ['\t%d="' % index for index in range(len(names))]
+    def _read_bindings(self) -> None:
+        """What each statement can bind, by its instructions (trusted from 3.8 on)."""
+        if sys.version_info < (3, 8):
+            return
+        code = self.code
+        binds: Dict[int, Set[str]] = {}
+        always = {*code.co_cellvars, *code.co_freevars}
+        local = frozenset(dis.haslocal)
+        lines = _lines_of(code)
+        for instruction in dis.get_instructions(code):
+            if instruction.opcode not in local or instruction.opname in _READERS:
+                continue
+            bound = instruction.argval if _type(instruction.argval) is tuple else (instruction.argval,)
+            line = lines.get(instruction.offset)
+            if not all(name in code.co_varnames or name in always for name in bound):
+                return
+            if line is None or instruction.opname not in _WRITERS:
+                always.update(bound)
+            else:
+                binds.setdefault(self.first.get(line, line), set()).update(bound)
+        self.always, self.binds = always, binds
+
+    def plan(self, line: int) -> _Plan:
+        statement = self.first.get(line, line)
+        look = self.full
+        if self.binds is not None:
+            bound = self.always | self.binds.get(statement, set())
+            look = tuple(pair for pair in look if pair[1] in bound)
+        exact = self.exact or statement != line or line + 1 in self.first
+        found = self.plans[line] = _Plan(statement, self.silent.get(statement), exact, look)
+        found.kept = True
+        return found
 
     def opcode(self, offset: int) -> int:
         return int(self.opcodes[offset]) if 0 <= offset < len(self.opcodes) else -1
 
 
+_READERS = frozenset(["LOAD_FAST", "LOAD_FAST_CHECK", "LOAD_FAST_LOAD_FAST", "LOAD_CLOSURE"])
+_WRITERS = frozenset(["STORE_FAST", "STORE_FAST_LOAD_FAST", "STORE_FAST_STORE_FAST"])
+
+
+def _lines_of(code: Any) -> Dict[int, Optional[int]]:
+    """Offset of each instruction → its line; None for those that have none."""
+    if hasattr(code, "co_lines"):
+        spans = list(code.co_lines())
+    else:
+        starts = list(dis.findlinestarts(code))
+        ends = [start for start, _ in starts[1:]] + [len(code.co_code)]
+        spans = [(start, end, line) for (start, line), end in zip(starts, ends)]
+    return {offset: line for start, end, line in spans for offset in range(start, end, 2)}
+
+
 class _Activation:
     """One call of a followed function. It never holds the frame."""
 
-    __slots__ = ("depth", "function", "number", "objects", "offset", "raised", "statement", "texts", "visit")
+    __slots__ = (
+        "depth",
+        "function",
+        "left",
+        "live",
+        "number",
+        "objects",
+        "offset",
+        "plan",
+        "raised",
+        "texts",
+        "tracer",
+        "visit",
+        "write",
+    )
 
-    def __init__(self, number: int, function: _Function, depth: int, visit: int) -> None:
-        self.number, self.function, self.depth, self.visit = number, function, depth, visit
+    def __init__(self, tracer: "Tracer", number: int, function: _Function, depth: int, visit: int) -> None:
+        self.tracer, self.number, self.function, self.depth, self.visit = (
+            tracer,
+            number,
+            function,
+            depth,
+            visit,
+        )
         self.objects: List[Any] = [_MISSING] * len(function.names)
+        """of each local: the atom that it was last, or the mark of what it was"""
         self.texts: List[Optional[str]] = [None] * len(function.names)
-        self.statement, self.offset, self.raised = 0, -1, False
+        """how it was described; not kept for plain integers"""
+        self.live: _Pairs = ()
+        """locals that may change without being bound"""
+        self.plan, self.offset, self.raised = function.entry, -1, False
+        self.left = 0
+        self.write: Callable[[bytes], int] = _nowhere
+        """how many events it may write without asking: others' have their turn when this is 0"""
+
+    def follow(
+        self,
+        frame: Any,
+        event: str,
+        arg: Any,
+        type: Any = type,
+        int: Any = int,
+        low: int = _LOW,
+        high: int = _HIGH,
+    ) -> Any:
+        """The local trace function of its frame (``sys.settrace``), where None leaves it in place.
+
+        ``sys.monitoring`` calls it too, with the line as argument. This is where the time goes.
+        """
+        if event != "line":
+            return self.tracer._other(self, frame, event, arg)
+        try:
+            line = arg or frame.f_lineno
+            step = self.plan.steps.get(line)
+            if step is None or self.live:
+                self.tracer._line(self, frame, line)
+                return None
+            data = step.unchanged
+            if step.name:
+                value = frame.f_locals.get(step.name, _MISSING)
+                objects, index = self.objects, step.index
+                before = objects[index]
+                if value is not before:
+                    if type(value) is int and type(before) is int and low < value < high:
+                        if value != before:
+                            data = step.changed % value
+                        objects[index] = value
+                    else:
+                        change = _changed(self, step.pair, value)
+                        data = step.plan.head + change + b"\n"
+            if step.exact:
+                self.offset = frame.f_lasti
+            self.plan = step.plan
+            left = self.left
+            if left <= 0:
+                self.tracer._event(self, data)
+                return None
+            self.left = left - 1
+            try:
+                self.write(data)
+            except ValueError:  # the file has to grow
+                self.left = left
+                self.tracer._event(self, data)
+        except Exception as error:
+            if not self.tracer._failed(error):
+                raise
+        return None
 
 
 class _Missing:
@@ -508,6 +919,7 @@ class _Missing:
 
 
 _MISSING = _Missing()
+_Pairs = Tuple[Tuple[int, str], ...]
 _OPAQUE = _Missing()
 _RETURN_VALUE = dis.opmap["RETURN_VALUE"]
 # Here StopIteration is how iteration ends, reported by some versions only.
@@ -583,7 +995,11 @@ class Tracer:
         self._visits: Dict[Tuple[str, str], int] = {}
         self._depths: Dict[int, int] = {}
         self._live: Dict[int, _Activation] = {}
+        self._held: List[Any] = []
         self._current: Optional[_Activation] = None
+        self._owner, self._shared, self._stray = 0, False, False
+        self._granted = 0  # how many events the current activation may write by itself
+        self._timed = 0  # at this count of events the clock is looked at
         self._numbers = 0
         self._deadline = 0.0
         self._before: Any = None
@@ -599,7 +1015,12 @@ class Tracer:
         """Begin to record ``run`` (from 1) in this thread and in those that it starts."""
         if run != self.run:
             self.run, self._visits = run, {}
-        self._depths, self._live, self._current = {}, {}, None
+        self._settle()
+        self._depths, self._current = {}, None
+        self._live.clear()
+        _shapes.clear()
+        self._owner, self._shared, self._stray = _get_ident(), False, False
+        self._timed = self.frames + 256
         self._cap = self.max_frames * run // self.runs
         self._deadline = _clock() + self.max_seconds / self.runs
         self._put("R %d\n" % run)
@@ -628,6 +1049,7 @@ class Tracer:
             if now is None or now == self._hook:
                 sys.settrace(self._before)
             threading.settrace(self._before)
+        self._settle()
         self.on = self._running = False
 
     def outcome(self, run: int, outcome: str, message: str) -> None:
@@ -664,7 +1086,7 @@ class Tracer:
         live = self._live.get(_id(frame)) if self._monitor else None
         if not self._monitor:
             follower = _follower(frame)
-            live = follower.activation if follower else None
+            live = follower
         where = {
             "event": "probe",
             "function": known.key[1] if known else code.co_name,
@@ -688,7 +1110,8 @@ class Tracer:
 
     def _decide(self, code: Any) -> Any:
         """The ``_Function`` for ``code``, or False; the answer is kept, and the code with it."""
-        answer = self._known[_id(code)] = self._function(code) or _Ignored(code)
+        answer = self._known[_id(code)] = self._function(code)
+        self._held.append(code)
         return answer
 
     def _function(self, code: Any) -> Any:
@@ -713,8 +1136,7 @@ class Tracer:
         identity = (file, qualname, code.co_firstlineno)
         new = identity not in self._ids
         fid = self._ids.setdefault(identity, len(self._ids))
-        found = _Function(code, fid, file, (file, qualname), names)
-        found.first, found.silent = source.first, source.silent
+        found = _Function(code, fid, file, (file, qualname), names, source)
         if source.spans and hasattr(code, "co_positions") and self._inlines():
             found.inlined_at = _inside(code, source.spans)
         if new:
@@ -736,8 +1158,10 @@ class Tracer:
         visit = self._visits.get(function.key, 0) + 1
         self._visits[function.key] = visit
         self._numbers += 1
-        activation = _Activation(self._numbers, function, depth, visit)
+        activation = _Activation(self, self._numbers, function, depth, visit)
         self._depths[thread] = depth + 1
+        if thread != self._owner:
+            self._share()
         self._call(activation, frame)
         return activation
 
@@ -745,120 +1169,170 @@ class Tracer:
         thread = _get_ident()
         activation.depth = self._depths.get(thread, 0)
         self._depths[thread] = activation.depth + 1
-        activation.statement, activation.raised = 0, False
+        activation.plan, activation.raised = activation.plan.again(), False
+        if thread != self._owner:
+            self._share()
         self._call(activation, frame)
 
     def _call(self, activation: _Activation, frame: Any) -> None:
-        line = frame.f_lineno or 0
-        text = ">%d %d %d %d %d%s\n" % (
+        function, plan = activation.function, activation.plan
+        data = b">%d %d %d %d %d%b\n" % (
             activation.number,
-            activation.function.fid,
-            line,
+            function.fid,
+            frame.f_lineno or 0,
             activation.depth,
             activation.visit,
-            self._changes(activation, frame),
+            self._changes(activation, frame, function.full if plan is function.entry else plan.look),
         )
-        with self._record.lock:
-            if self._write(text):
-                self._current = activation
+        self._event(activation, data)
 
     def _line(self, activation: _Activation, frame: Any, line: int) -> None:
+        before = activation.plan
         function = activation.function
-        raised, activation.raised = activation.raised, False
-        statement = function.first.get(line, line)
-        offset = frame.f_lasti
-        if statement == activation.statement:
-            if raised or offset in function.inlined_at:
-                return  # the same statement goes on
-            if offset > activation.offset and (statement != line or line + 1 in function.first):
+        plan = function.plans.get(line)
+        if plan is None:
+            plan = function.plan(line)
+        if plan.statement == before.statement or plan.silent is not None:
+            if _goes_on(activation, plan, frame, line):
                 return
-        elif statement in function.silent:
-            low, high = function.silent[statement]
-            if (low <= activation.statement <= high and offset > activation.offset) or not high:
-                return
-        activation.statement, activation.offset = statement, offset
-        text = "%d%s\n" % (statement, self._changes(activation, frame))
-        record = self._record
-        with record.lock:
-            if self._current is not activation:
-                text = "@%d\n%s" % (activation.number, text)
-                self._current = activation
-            data = text.encode("ascii")
-            start = record.used
-            end = start + _len(data)
-            frames = self.frames + 1
-            if frames > self._cap or not frames & 255 or end > record.size - _RESERVE or not self.on:
-                self._write(text)
-            else:  # what _write does, without the calls: this is where the time goes
-                self.frames = frames
-                record.map[start:end] = data  # type: ignore[index]
-                record.used = end
+        elif before.kept and _len(before.look) <= 1:
+            before.steps[line] = _Step(plan, before.look)
+        activation.raised = False
+        if plan.exact:
+            activation.offset = frame.f_lasti
+        data = plan.head + self._changes(activation, frame, before.look) + b"\n"
+        activation.plan = plan
+        self._event(activation, data)
 
-    def _value(self, mark: str, activation: _Activation, frame: Any, value: Any) -> None:
+    def _other(self, activation: _Activation, frame: Any, event: str, arg: Any) -> None:
+        """An event of ``sys.settrace`` that is no line."""
+        try:
+            if not self.on:
+                frame.f_trace = None
+            elif event == "return":
+                if (
+                    arg is None
+                    and activation.raised
+                    and activation.function.opcode(frame.f_lasti) != _RETURN_VALUE
+                ):
+                    pass  # unwinding: the exception event has said so
+                else:
+                    self._value(b"<", activation, frame, arg)
+                self._leave(activation)
+            elif event == "exception":
+                if arg[0] is StopIteration and activation.function.opcode(frame.f_lasti) in _ENDS_ITERATION:
+                    return
+                self._value(b"!", activation, frame, arg[1])
+                activation.raised = True
+                activation.plan = activation.plan.but(activation.plan.look)
+        except Exception as error:
+            if not self._failed(error):
+                raise
+
+    def _value(self, mark: bytes, activation: _Activation, frame: Any, value: Any) -> None:
         line = frame.f_lineno or 0
-        text = "%s%d %s%s\n" % (
-            mark,
-            activation.function.first.get(line, line),
-            _quote(describe(value)),
-            self._changes(activation, frame),
-        )
-        with self._record.lock:
-            if self._current is not activation:
-                text = "@%d\n%s" % (activation.number, text)
-            if self._write(text):
-                self._current = activation
+        shown = _quote(describe(value)).encode("ascii")
+        changes = self._changes(activation, frame, activation.plan.look)
+        statement = activation.function.first.get(line, line)
+        self._event(activation, b"%b%d %b%b\n" % (mark, statement, shown, changes))
 
     def _leave(self, activation: _Activation) -> None:
         self._depths[_get_ident()] = activation.depth
 
-    def _changes(self, activation: _Activation, frame: Any) -> str:
-        values = frame.f_locals
-        get = values.get
-        objects, texts, prefixes = activation.objects, activation.texts, activation.function.prefixes
-        out = ""
-        index = -1
-        for name in activation.function.names:
-            index += 1
+    def _changes(self, activation: _Activation, frame: Any, look: _Pairs) -> bytes:
+        """The locals that are not what they were, of those that may have been bound since (``look``) and
+        those whose value may have changed."""
+        live = activation.live
+        if not look and not live:
+            return b""
+        get = frame.f_locals.get
+        objects = activation.objects
+        found = []
+        for pair in look:
+            index, name = pair
             value = get(name, _MISSING)
-            if value is objects[index]:
-                continue
-            if value is _MISSING:
-                objects[index], texts[index] = _MISSING, None
-                out += "\t%d-" % index
-                continue
-            kind = _type(value)
-            if kind is int and -_WORD < value < _WORD:
-                objects[index] = value
-                text = _repr(value)
-                if text != texts[index]:
-                    texts[index] = text
-                    out += prefixes[index] + text + '"'
-                continue
-            if _id(kind) in _ATOMS:
-                objects[index] = value
-                text = _atom(value, kind)
-            else:
-                objects[index] = _OPAQUE
-                text = describe(value)
-            if text != texts[index]:
-                texts[index] = text
-                out += "\t%d=%s" % (index, _quote(text))
-        return out
+            before = objects[index]
+            if value is not before:
+                if _type(value) is int and _type(before) is int and _LOW < value < _HIGH:
+                    objects[index] = value
+                    if value != before:
+                        found.append((index, activation.function.prefixes[index] % value))
+                else:
+                    found.append((index, _changed(activation, pair, value)))
+        for pair in live:
+            if pair not in look:
+                index, name = pair
+                found.append((index, _changed(activation, pair, get(name, _MISSING))))
+        if _len(found) > 1:
+            found.sort()
+        return b"".join([change for _, change in found])
 
-    def _write(self, text: str) -> bool:
+    def _event(self, activation: _Activation, data: bytes) -> None:
         """Append one event, or end the run's recording at a cap."""
-        if not self.on:
-            return False
+        left = activation.left
+        if left > 0:
+            activation.left = left - 1
+            try:
+                activation.write(data)
+            except ValueError:  # the file has to grow
+                activation.left = left
+            else:
+                return
+        with self._record.lock:
+            self._take_turn(activation, data)
+
+    def _settle(self) -> None:
+        """End the turn of whoever has it, and count what it wrote."""
+        current = self._current
+        if current is not None:
+            self.frames += _max(0, self._granted - current.left)
+            self._granted = current.left = 0
+            current.write = _full
+
+    def _take_turn(self, activation: _Activation, data: bytes) -> None:
+        self._settle()
+        if not self.on:  # reached a cap, perhaps in another thread
+            return
+        stray = None
+        if self._stray:
+            if _get_ident() == self._owner:
+                self._stray, self._current = False, None
+            else:
+                stray = self._current
+        if data[:1] != b">" and activation is not self._current:
+            data = b"@%d\n%b" % (activation.number, data)
+        if stray is not None:
+            data += b"@%d\n" % stray.number
+        record = self._record
         self.frames += 1
         if self.frames > self._cap:
             self._cut("frames", "%d, reached in run %d" % (self._cap, self.run))
-        elif not self.frames & 255 and _clock() > self._deadline:
+        elif self.frames >= self._timed and self._late():
             self._cut("seconds", "%g s, reached in run %d" % (self.max_seconds / self.runs, self.run))
-        elif not self._record.put(text, _RESERVE):
-            self._cut("bytes", "%d, reached in run %d" % (self._record.limit, self.run))
-        else:
-            return True
-        return False
+        elif not record.put(data, _RESERVE):
+            self._cut("bytes", "%d, reached in run %d" % (record.limit, self.run))
+        elif stray is None:
+            self._current = activation
+            if not self._shared:
+                room = (record.limit - _RESERVE - record.used) >> 12
+                self._granted = _max(0, _min(room, self._cap - self.frames, self._timed - self.frames - 1))
+                activation.left, activation.write = self._granted, record.write
+
+    def _late(self) -> bool:
+        self._timed = self.frames + 256
+        return _clock() > self._deadline
+
+    def _share(self) -> None:
+        """From now on threads take turns.
+
+        One thread alone writes without a lock, for speed. When another one comes, the first may be just
+        about to write an event of its current activation. So until it is seen with the lock in hand,
+        all that others write is followed by that activation's number.
+        """
+        if not self._shared:
+            with self._record.lock:
+                self._settle()
+                self._shared = self._stray = True
 
     def _cut(self, name: str, detail: str) -> None:
         self.frames = max(0, self.frames - 1)
@@ -876,7 +1350,7 @@ class Tracer:
 
     def _put(self, text: str) -> None:
         with self._record.lock:
-            self._record.put(text)
+            self._record.put(text.encode("ascii"))
 
     def _put_json(self, mark: str, content: Dict[str, Any]) -> None:
         self._put("%s %s\n" % (mark, _dumps(content)))
@@ -887,7 +1361,8 @@ class Tracer:
     def _forked(self) -> None:
         """A forked child shares the map with its parent: it must not write."""
         self.on = False
-        self._record.map = None
+        self._settle()
+        self._record.stop()
         if self._monitor:
             self._monitor.end()
         elif sys.gettrace() == self._hook:
@@ -927,72 +1402,89 @@ class Tracer:
                 return None
             if not self._mine():
                 return None
-            follower = _follower(frame)
-            if follower:
-                self._resume(follower.activation, frame)
+            activation = _follower(frame)
+            if activation:
+                self._resume(activation, frame)
                 return frame.f_trace
             activation = self._enter(function, frame)
-            return None if activation is None else _Follower(self, activation).follow
+            return None if activation is None else activation.follow
         except Exception as error:
             if not self._failed(error):
                 raise
             return None
 
 
-def _follower(frame: Any) -> Optional["_Follower"]:
+def _follower(frame: Any) -> Optional[_Activation]:
     local = frame.f_trace
-    if _type(local) is types.MethodType and _type(local.__self__) is _Follower:
+    if _type(local) is types.MethodType and _type(local.__self__) is _Activation:
         return local.__self__  # type: ignore[no-any-return]
     return None
 
 
-class _Ignored:
-    """A code object that is not followed."""
+def _goes_on(activation: _Activation, plan: _Plan, frame: Any, line: int) -> bool:
+    """Whether a line event is about the statement that was announced already, or one that only some
+    versions report."""
+    raised, activation.raised = activation.raised, False
+    function, statement, offset = activation.function, plan.statement, frame.f_lasti
+    now = activation.plan.statement
+    if statement == now:
+        if raised or offset in function.inlined_at:
+            return True
+        return bool(offset > activation.offset and (statement != line or line + 1 in function.first))
+    low, high = plan.silent
+    if (low <= now <= high and offset > activation.offset) or not high:
+        activation.plan = activation.plan.but(function.full)
+        return True
+    return False
 
-    __slots__ = ("code",)
 
-    def __init__(self, code: Any) -> None:
-        self.code = code
-
-    def __bool__(self) -> bool:
-        return False
-
-
-class _Follower:
-    """The local trace function of one frame (``sys.settrace``)."""
-
-    __slots__ = ("activation", "tracer")
-
-    def __init__(self, tracer: Tracer, activation: _Activation) -> None:
-        self.tracer, self.activation = tracer, activation
-
-    def follow(self, frame: Any, event: str, arg: Any) -> Any:
-        tracer, activation = self.tracer, self.activation
-        if not tracer.on:
-            frame.f_trace = None
-            return None
-        try:
-            if event == "line":
-                tracer._line(activation, frame, frame.f_lineno)
-            elif event == "return":
-                if (
-                    arg is None
-                    and activation.raised
-                    and activation.function.opcode(frame.f_lasti) != _RETURN_VALUE
-                ):
-                    pass  # unwinding: the exception event has said so
-                else:
-                    tracer._value("<", activation, frame, arg)
-                tracer._leave(activation)
-            elif event == "exception":
-                if arg[0] is StopIteration and activation.function.opcode(frame.f_lasti) in _ENDS_ITERATION:
-                    return self.follow
-                tracer._value("!", activation, frame, arg[1])
-                activation.raised = True
-        except Exception as error:
-            if not tracer._failed(error):
-                raise
-        return self.follow if tracer.on else None
+def _changed(activation: _Activation, pair: Tuple[int, str], value: Any) -> bytes:
+    """What is to be said of a local (its index and name) that is not the same atom as before."""
+    index = pair[0]
+    objects, texts = activation.objects, activation.texts
+    before = objects[index]
+    kind = _type(value)
+    if _type(before) is _Mark:
+        if before.kind is kind:
+            try:
+                if _same(value, before):
+                    return b""
+            except Exception:  # another thread changes it meanwhile
+                before = None
+        was_live = True
+    else:
+        was_live = before is _OPAQUE
+        if _type(before) is int and _LOW < before < _HIGH:
+            texts[index] = None
+    live = False
+    if value is _MISSING:
+        if before is _MISSING:
+            return b""
+        objects[index], texts[index] = _MISSING, None
+        data = b"\t%d-" % index
+    elif kind is int and _LOW < value < _HIGH:
+        objects[index], texts[index] = value, None
+        data = activation.function.prefixes[index] % value
+    else:
+        if _id(kind) in _ATOMS:
+            objects[index] = value
+            text = _atom(value, kind)
+        elif _shape(kind)[0] == _HELD:
+            objects[index] = value
+            text = describe(value)
+        else:
+            live = True
+            text = describe(value)
+            objects[index] = _marked(value, kind) or _OPAQUE
+        if text == texts[index]:
+            data = b""
+        else:
+            texts[index] = text
+            data = b"\t%d=%b" % (index, _quote(text).encode("ascii"))
+    if live is not was_live:
+        others = tuple(p for p in activation.live if p != pair)
+        activation.live = (*others, pair) if live else others
+    return data
 
 
 class _Monitoring:
@@ -1059,7 +1551,7 @@ class _Monitoring:
             frame = _getframe(1)
             activation = self.tracer._live.get(_id(frame))
             if activation is not None:
-                self.tracer._line(activation, frame, line)
+                activation.follow(frame, "line", line)
         except Exception as error:
             if not self.tracer._failed(error):
                 raise
@@ -1069,7 +1561,7 @@ class _Monitoring:
             frame = _getframe(1)
             activation = self.tracer._live.pop(_id(frame), None)
             if activation is not None:
-                self.tracer._value("<", activation, frame, value)
+                self.tracer._value(b"<", activation, frame, value)
                 self.tracer._leave(activation)
         except Exception as error:
             if not self.tracer._failed(error):
@@ -1080,7 +1572,7 @@ class _Monitoring:
             frame = _getframe(1)
             activation = self.tracer._live.get(_id(frame))
             if activation is not None:
-                self.tracer._value("<", activation, frame, value)
+                self.tracer._value(b"<", activation, frame, value)
                 self.tracer._leave(activation)
         except Exception as error:
             if not self.tracer._failed(error):
@@ -1123,7 +1615,7 @@ class _Monitoring:
                 return
             if _type(error) is StopIteration and activation.function.opcode(offset) in _ENDS_ITERATION:
                 return
-            self.tracer._value("!", activation, frame, error)
+            self.tracer._value(b"!", activation, frame, error)
         except Exception as error:
             if not self.tracer._failed(error):
                 raise
@@ -1170,6 +1662,7 @@ class Lines:
         self._root = _Root(root)
         self._record = _Record(record, max_bytes)
         self._seen: Dict[int, Any] = {}
+        self._held: List[Any] = []  # codes, so that ids stay their own
         self._files: Dict[str, int] = {}
         self._on = self.full = False
         tool = _free_tool()
@@ -1217,18 +1710,18 @@ class Lines:
         self._record.close()
 
     def _forked(self) -> None:
-        self._record.map = None
+        self._record.stop()
         self._on = False
 
     def _put(self, text: str, reserve: int = 0) -> None:
         with self._record.lock:
-            if not self._record.put(text, reserve):
+            if not self._record.put(text.encode("ascii"), reserve):
                 self.full = True
 
     def _entry(self, code: Any) -> Any:
         file = self._root.relative(code.co_filename)
         if file is None:
-            entry: Any = _Ignored(code)
+            entry: Any = False
         else:
             fid = self._files.get(file)
             if fid is None:
@@ -1236,6 +1729,7 @@ class Lines:
                 self._put("F %s\n" % _dumps({"id": fid, "file": file}))
             entry = _Executed(code, fid)
         self._seen[_id(code)] = entry
+        self._held.append(code)
         return entry
 
     def _hit(self, entry: "_Executed", line: int) -> None:
