@@ -419,6 +419,7 @@ def name(site: Site, node: cst.Name) -> Iterator[Change]:
     yield 1.5, "one more", f"{old} + 1"
     yield 1.5, "one less", f"{old} - 1"
     yield 1.9, "negate", f"-{old}"
+    yield from ((2.1, "complement", f"{n} - {old}") for n in site.pool.numbers if n != "0")
     yield 3.2, "constant for variable", "0"
     yield 3.2, "constant for variable", "1"
 

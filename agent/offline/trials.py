@@ -128,7 +128,7 @@ class Trials:
 
     def _base(self, mode: str, spec: list[Any]) -> Outcome:
         """Once at full speed for the outcome, once traced for the lines."""
-        plain = self._one(mode, spec, BASE_LIMIT[mode], {})
+        plain = self._one(mode, spec, BASE_LIMIT[mode], {"fresh": True})
         patience = 2.0 if plain.hangs else min(60.0, 2.0 + 20 * plain.cpu)
         traced = self._one(mode, spec, patience, {"lines": True, "calls": True})
         return replace(plain, lines=traced.lines, hot=traced.hot, calls=traced.calls, modules=traced.modules)

@@ -17,6 +17,7 @@ The job is one object::
     memory_mb    address space of one candidate
     jobs         how many run at a time; 0: as many as there are processors
     preload      modules from outside the repository, imported once before the forks
+    fresh        true: tests are collected anew for each candidate, which its ``cpu`` then covers
     first        true: a candidate's run ends with the first test that fails
     lines        true: report the repository lines that were executed
     calls        true: report the arguments of calls of the repository's functions, where they are literals

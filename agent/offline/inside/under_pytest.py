@@ -23,7 +23,7 @@ LEAST = 0.25
 
 
 def try_all_pytest(job: Any, emit: Any) -> None:
-    if not job.get("calls"):
+    if not job.get("fresh"):
         done = set(try_collected(job, emit))
         job["candidates"] = [c for c in job["candidates"] if c["id"] not in done]
     if job["candidates"]:
@@ -97,7 +97,7 @@ class Collected(Counted):
     def __init__(self, job: Any, pipe: Any) -> None:
         super().__init__(job)
         self.pipe = pipe
-        self.lines = Lines(job["workdir"], False) if job.get("lines") else None
+        self.lines = Lines(job["workdir"], job.get("calls")) if job.get("lines") else None
         self.called = Called()
         self.functions: Any = {}
         self.items: Any = []
@@ -111,12 +111,14 @@ class Collected(Counted):
         self.items = session.items
         self.functions = live_functions()
         gc.freeze()
-        unchanged: Any = []
-        try_all(dict(self.job, candidates=[{"id": -1}]), unchanged.append, self.child, self.pipe)
-        if unchanged and unchanged[0]["passed"] + unchanged[0]["failed"]:
-            job = self.job
+        job = self.job
+        if any(candidate.get("edits") for candidate in job["candidates"]):
+            unchanged: Any = []
+            try_all(dict(job, candidates=[{"id": -1}]), unchanged.append, self.child, self.pipe)
+            if not unchanged or not unchanged[0]["passed"] + unchanged[0]["failed"]:
+                return True
             job["limit"] = min(job["limit"], max(LEAST, 8 * unchanged[0]["cpu"]))
-            try_all(job, self.emit, self.child, self.pipe)
+        try_all(job, self.emit, self.child, self.pipe)
         return True
 
     pytest_runtestloop.tryfirst = True  # type: ignore[attr-defined]
