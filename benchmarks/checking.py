@@ -186,9 +186,8 @@ def main() -> int:
     predicted = [result for path in traces for result in predictions(path)]
     if options.show:
         for r in predicted:
-            print(
-                f"{r['id']:<20} {r['cause']:<24.24} {r['verdict']:<10} found {r['found']} true {r['true']}  {r['says']}"
-            )
+            where = f"found {r['found']} true {r['true']}"
+            print(f"{r['id']:<20} {r['cause']:<24.24} {r['verdict']:<10} {where}  {r['says']}")
     for kind, wanted in (("truncation", "unknown"), ("data_bug", "consistent"), ("wrong", "wrong")):
         mine = [r for r in predicted if r["kind"] == kind]
         right = sum(r["verdict"] == wanted for r in mine)
@@ -202,9 +201,8 @@ def main() -> int:
     if options.show:
         for r in false:
             print(r["id"], r["flags"])
-    print(
-        f"true traces {len(false):>3} of {len(recorded):>3} flagged ({len(true) - len(recorded)} not recorded)"
-    )
+    lost = len(true) - len(recorded)
+    print(f"true traces {len(false):>3} of {len(recorded):>3} flagged ({lost} not recorded)")
     if options.json:
         options.json.write_text(json.dumps({"predicted": predicted, "true": true}, indent=1) + "\n")
     return 0

@@ -1,11 +1,41 @@
-"""Whether a predicted trace is one that the program can take. First version: the lines exist where they
-are said to."""
+"""Whether a predicted trace is one that the program can take.
+
+``illegal_step`` is for sparse predictions ("key lines only"): each line must exist where it is said to be.
+``illegal_frames`` is for dense traces, in which every line event is written down: each line must be one
+that can follow the last in its call.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
 
-from agent.world.trace import Trace
+from agent.world.flow import EXIT, Program, Unit
+from agent.world.trace import Frame, Trace
+
+Activation = tuple[int, str, str, int]
+"""Run, file, function and visit: what makes one call."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something in a predicted trace that cannot be.
+
+    ``index``: the frame that is wrong. ``line``: the line to blame, the one that ran before it.
+    ``what``: ``line``, ``text``, ``value``, ``return``, ``branch``, ``item``, ``arguments`` or ``exception``.
+    """
+
+    index: int
+    what: str
+    line: int
+    expected: str
+    found: str
+
+    @property
+    def text(self) -> str:
+        """One line for a person."""
+        return f"after line {self.line}: expected {self.expected}; predicted {self.found}"
 
 
 def illegal_step(trace: Trace, ranges: Iterable[tuple[str, str, int, int]]) -> str:
@@ -20,3 +50,70 @@ def illegal_step(trace: Trace, ranges: Iterable[tuple[str, str, int, int]]) -> s
             where = f"lines {span[0]} to {span[1]} of {frame.file}"
             return f"{frame.function} has no line {frame.line} (it is {where})"
     return ""
+
+
+def activation(frame: Frame) -> Activation:
+    """The call that a frame belongs to."""
+    return (frame.run, frame.file, frame.function, frame.visit)
+
+
+def by_activation(trace: Trace) -> dict[Activation, list[int]]:
+    """The frames of each call, in order, as indices."""
+    result: dict[Activation, list[int]] = {}
+    for index, frame in enumerate(trace.frames):
+        if frame.event != "probe":
+            result.setdefault(activation(frame), []).append(index)
+    return result
+
+
+def illegal_frames(trace: Trace, program: Program) -> Iterator[Finding]:
+    """The steps of a dense trace that the program cannot take; functions of other files are skipped."""
+    for (_, file, function, _), indices in by_activation(trace).items():
+        units = program.named(function, trace.frames[indices[0]].line)
+        if file != program.path or not units:
+            continue
+        unit = units[0]
+        for before, here in pairwise(indices):
+            wrong = _step(trace.frames[before], trace.frames[here], unit)
+            if wrong:
+                found = f"{trace.frames[here].event} at line {trace.frames[here].line}"
+                yield Finding(here, "line", trace.frames[before].line, wrong, found)
+
+
+def _step(last: Frame, frame: Frame, unit: Unit) -> str:
+    """What should have come instead of ``frame``; empty where it may come."""
+    following = unit.successors.get(last.line, frozenset())
+    if last.event == "call":
+        following = unit.entry if last.line == unit.first else following
+        suspended = last.line != unit.first
+    elif last.event == "exception":
+        following = unit.handlers.get(last.line, frozenset())
+        suspended = False
+    elif last.event == "return":
+        if unit.resumes and frame.event == "call":
+            return "" if unit.same_statement(last.line, frame.line) else f"to go on at line {last.line}"
+        return "" if frame.event == "call" else "nothing more of this call"
+    else:
+        suspended = False
+    if frame.event == "line":
+        if frame.line in following or (suspended and frame.line in unit.handlers.get(last.line, ())):
+            return ""
+        return _say(following)
+    if frame.event == "call":
+        return "no second call event"
+    if frame.event == "exception":
+        return "" if last.event in ("call", "exception") or unit.same_statement(last.line, frame.line) else (
+            f"an exception at line {last.line}, if any"
+        )  # fmt: skip
+    if last.event == "exception":
+        return "" if EXIT in following else _say(following)
+    if frame.line != last.line and not unit.same_statement(frame.line, last.line):
+        return f"a return from line {last.line}, if any"
+    suspends = frame.line in unit.yields
+    return "" if EXIT in following or suspends or last.event == "call" else _say(following)
+
+
+def _say(lines: frozenset[int]) -> str:
+    named = [f"line {line}" for line in sorted(lines) if line != EXIT]
+    named += ["a return"] if EXIT in lines else []
+    return " or ".join(named) or "an exception"

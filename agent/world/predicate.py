@@ -136,7 +136,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     },
 }
 
-_BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
+BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
@@ -148,7 +148,7 @@ _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.BitOr: operator.or_,
     ast.BitXor: operator.xor,
 }
-_UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {
+UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {
     ast.USub: operator.neg,
     ast.UAdd: operator.pos,
     ast.Invert: operator.invert,
@@ -259,7 +259,7 @@ class _Evaluator:
             if isinstance(node.op, ast.Not):
                 known = truth(inner)
                 return UNKNOWN if known is None else not known
-            return UNKNOWN if _vague([inner]) else _UNARY[type(node.op)](inner)
+            return UNKNOWN if _vague([inner]) else UNARY[type(node.op)](inner)
         if isinstance(node, ast.BinOp):
             return self._binary(node.op, self.value(node.left), self.value(node.right))
         if isinstance(node, ast.Compare):
@@ -300,7 +300,7 @@ class _Evaluator:
                     return UNKNOWN
         if isinstance(op, ast.Mod) and isinstance(left, (str, bytes)):
             return UNKNOWN  # a format can ask for a field of any width
-        return _BINARY[type(op)](left, right)
+        return BINARY[type(op)](left, right)
 
     def _compare(self, node: ast.Compare) -> Any:
         left = self.value(node.left)

@@ -1,0 +1,682 @@
+"""Recomputation: each line of a dense predicted trace is computed again, alone, from the state predicted
+before it, and compared with what is predicted after it: state, next line, return value, arguments.
+
+Only where the inputs are plain values; the program is not run (``interpret.py``). Calls of the program's
+own functions are answered with what the trace predicts of them. Values in a trace do not say which names
+share one object, so what an in-place change may reach through another name is left open.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from agent.world.compare import same_value
+from agent.world.flow import Lines, Program, Unit
+from agent.world.interpret import (
+    BUILTINS,
+    MODULES,
+    CannotTell,
+    Interpreter,
+    Module,
+    Raised,
+    plain,
+    read_plain,
+)
+from agent.world.legality import Activation, Finding, activation, by_activation
+from agent.world.trace import Frame, Trace, states
+from agent.world.values import Opaque, read_value
+
+MAX_ITEMS = 10_000
+_SHOWN = 160
+
+
+def recompute(trace: Trace, program: Program) -> Iterator[Finding]:
+    """What computing each line again contradicts, call by call; functions of other files are skipped."""
+    story = _Story(trace, program)
+    for key, indices in story.calls.items():
+        if key[1] != program.path:
+            continue
+        units = program.named(key[2], trace.frames[indices[0]].line)
+        if units and units[0].is_comprehension:
+            yield from _comprehension(story, units, indices)
+        elif units and not isinstance(units[0].node, ast.ClassDef):
+            yield from _Recomputed(story, units[0], indices).findings()
+
+
+class _Story:
+    """A trace with what is asked of it again and again."""
+
+    def __init__(self, trace: Trace, program: Program) -> None:
+        self.frames, self.program = trace.frames, program
+        self.states = states(trace.frames)
+        self.calls = by_activation(trace)
+        self.caller: dict[Activation, int] = {}
+        """Call → index of the last frame of its caller before it."""
+        self.children: dict[Activation, list[Activation]] = {}
+        self.outside = _outside(program)
+        self._nest()
+
+    def _nest(self) -> None:
+        stack: list[tuple[Activation, int]] = []
+        for index, frame in enumerate(self.frames):
+            if frame.event == "probe":
+                continue
+            key = activation(frame)
+            if frame.event == "call":
+                if stack and key not in self.caller:
+                    self.caller[key] = stack[-1][1]
+                    self.children.setdefault(stack[-1][0], []).append(key)
+                stack.append((key, index))
+            elif stack and stack[-1][0] == key:
+                stack[-1] = (key, index)
+            if frame.event == "return" and stack and stack[-1][0] == key:
+                stack.pop()
+
+    def unit(self, key: Activation) -> Unit | None:
+        units = self.program.named(key[2], self.frames[self.calls[key][0]].line)
+        return units[0] if units and key[1] == self.program.path else None
+
+    def called_between(self, key: Activation, start: int, end: int) -> list[Activation]:
+        """The calls of the program's functions that happen while one line runs, those in its comprehensions
+        and lambdas among them."""
+        result = []
+        for child in self.children.get(key, ()):
+            if start <= self.calls[child][0] <= end:
+                unit = self.unit(child)
+                if unit is not None and not isinstance(unit.node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                    result += self.called_between(child, start, end)
+                else:
+                    result.append(child)
+        return result
+
+
+def _outside(program: Program) -> dict[str, Any]:
+    """Names of the module that are known: builtins, constants that are bound once, modules in ``MODULES``."""
+    bound: dict[str, list[Any]] = {}
+    for node in program.tree.body:
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                known = Module(alias.name) if alias.name in MODULES else None
+                bound.setdefault((alias.asname or alias.name).split(".")[0], []).append(known)
+        elif isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                names = MODULES.get(node.module or "", {})
+                bound.setdefault(alias.asname or alias.name, []).append(names.get(alias.name))
+        elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and len(node.targets) == 1:
+            target = node.targets[0]
+            if isinstance(target, ast.Name):
+                bound.setdefault(target.id, []).append(node.value.value)
+        else:
+            for name in _stored([node]):
+                bound.setdefault(name, []).append(None)
+    for inner in ast.walk(program.tree):
+        if isinstance(inner, ast.Global):
+            for name in inner.names:
+                bound.setdefault(name, []).append(None)
+    if "*" in bound:
+        return {}
+    constants = {
+        name: values[0] for name, values in bound.items() if len(values) == 1 and values[0] is not None
+    }
+    return {name: value for name, value in BUILTINS.items() if name not in bound} | constants
+
+
+def _stored(nodes: Iterable[ast.AST]) -> set[str]:
+    """Names that statements bind, without those of functions and classes in them (but their own names)."""
+    names: set[str] = set()
+    pending: list[ast.AST] = list(nodes)
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.Name) and isinstance(node.ctx, (ast.Store, ast.Del)):
+            names.add(node.id)
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            names.add(node.name)
+            continue
+        elif isinstance(node, ast.Lambda):
+            continue
+        elif isinstance(node, ast.alias):
+            names.add((node.asname or node.name).split(".")[0])
+        elif isinstance(node, (ast.ExceptHandler, ast.MatchAs, ast.MatchStar)) and node.name:
+            names.add(node.name)
+        elif isinstance(node, ast.MatchMapping) and node.rest:
+            names.add(node.rest)
+        pending += ast.iter_child_nodes(node)
+    return names
+
+
+def contradicts(value: Any, text: str) -> bool:
+    """Whether a predicted ``repr`` text cannot be that of a value; False where that can't be told."""
+    if not plain(value):
+        return False
+    written = repr(value)
+    same = same_value(written, text)
+    if same is None:
+        seen = read_value(text)
+        return (
+            isinstance(seen, Opaque) and not seen.cut and not seen.masked and text[:1] in "'\"[({-0123456789"
+        )
+    return not same
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
+
+
+def _cut(text: str | None) -> str:
+    text = text or "nothing"
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
+
+
+@dataclass
+class _Loop:
+    """A ``for`` that is under way. ``items`` None: not known."""
+
+    items: list[Any] | None
+    taken: int
+    inputs: Mapping[str, str | None]
+
+
+@dataclass
+class _Recomputed:
+    """One call of a function or lambda."""
+
+    story: _Story
+    unit: Unit
+    indices: list[int]
+    loops: dict[int, _Loop] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.key = activation(self.story.frames[self.indices[0]])
+        stored = _stored(list(ast.iter_child_nodes(self.unit.node)))
+        self.outside = {n: v for n, v in self.story.outside.items() if n not in stored}
+        nested = [n for n in ast.walk(self.unit.node) if isinstance(n, (ast.Nonlocal, ast.Global))]
+        # A return inside of these comes to other lines first, and its event is theirs.
+        self.detours = any(isinstance(n, (ast.Try, ast.TryStar, ast.With)) for n in ast.walk(self.unit.node))
+        self.shared = {name for node in nested for name in node.names}
+
+    def findings(self) -> Iterator[Finding]:
+        position = 0
+        while position + 1 < len(self.indices):
+            here = self.frame(position)
+            after = position + 1
+            node = self.unit.headers.get(here.line)
+            if here.event == "line" and node is not None and not self.repeats(node):
+                # A statement of several lines, or with an inlined comprehension, gives several events, and
+                # takes effect with the last.
+                while after < len(self.indices) and self.inside(after, node):
+                    after += 1
+            if after >= len(self.indices):
+                return
+            if here.event == "line":
+                yield from self.step(position, after, node)
+            elif here.event == "call" and self.frame(after).event == "line":
+                yield from self.unchanged(position, after, set())
+            position = after
+
+    def frame(self, position: int) -> Frame:
+        return self.story.frames[self.indices[position]]
+
+    def state(self, position: int) -> dict[str, str]:
+        return self.story.states[self.indices[position]]
+
+    def inside(self, position: int, node: ast.stmt) -> bool:
+        frame = self.frame(position)
+        return frame.event == "line" and self.unit.headers.get(frame.line) is node
+
+    def repeats(self, node: ast.stmt) -> bool:
+        """Whether a statement is a loop with its body on one line."""
+        loops = (ast.For, ast.AsyncFor, ast.While)
+        return isinstance(node, loops) and node.lineno not in self.unit.branches
+
+    # one line
+
+    def step(self, position: int, after: int, node: ast.stmt | None) -> Iterator[Finding]:
+        here, then = self.frame(position), self.frame(after)
+        found: list[Finding] = []
+        interpreter = self.interpreter(position, after, found)
+        try:
+            if isinstance(self.unit.node, ast.Lambda):
+                yield from self.returned(interpreter.evaluate(self.unit.node.body), here, after)
+                return
+            if node is None or self.repeats(node):
+                return
+            if isinstance(node, ast.If) and node.lineno not in self.unit.branches:
+                yield from self.one_line(node, interpreter, position, after)
+                return
+            if isinstance(node, ast.For):
+                yield from self.loop(node, interpreter, position, after)
+                yield from found
+                return
+            if (
+                isinstance(node, ast.Expr)
+                and isinstance(node.value, ast.Yield)
+                and node.value.value is not None
+            ):
+                if then.event == "return":
+                    yield from self.returned(interpreter.evaluate(node.value.value), here, after)
+                return
+            way, value = interpreter.run(node)
+            yield from self.outcome(way, value, interpreter, node, position, after)
+        except Raised as raised:
+            yield from self.raised(raised.kind, position, after)
+        except CannotTell:
+            if node is not None and then.event == "line":
+                yield from self.unchanged(position, after, _stored([*_header(node)]))
+        yield from found
+
+    def interpreter(self, position: int, after: int, found: list[Finding]) -> Interpreter:
+        start, end = self.indices[position], self.indices[after]
+        queue = self.story.called_between(self.key, start, end)
+
+        def answer(name: str, values: list[Any], named: dict[str, Any]) -> Any:
+            return self.answer(queue, name, values, named, found, self.frame(position).line)
+
+        return Interpreter(self.state(position), self.outside, answer)
+
+    def answer(
+        self,
+        queue: list[Activation],
+        name: str,
+        values: list[Any],
+        named: dict[str, Any],
+        found: list[Finding],
+        line: int,
+    ) -> Any:
+        """What the trace says that a call of the program's function gives; wrong arguments are a finding."""
+        story = self.story
+        unit = story.unit(queue[0]) if queue else None
+        if (
+            unit is None
+            or unit.resumes
+            or not isinstance(unit.node, ast.FunctionDef)
+            or unit.node.name != name
+        ):
+            raise CannotTell
+        key = queue.pop(0)
+        indices = story.calls[key]
+        given = _bound(unit.node, values, named)
+        for argument, value in given.items():
+            text = story.states[indices[0]].get(argument)
+            if text is not None and contradicts(value, text):
+                said = f"{name} called with {argument} = {_shown(value)}"
+                found.append(Finding(indices[0], "arguments", line, said, f"{argument} = {_cut(text)}"))
+        last = story.frames[indices[-1]]
+        before = story.frames[indices[-2]] if len(indices) > 1 else last
+        if last.event != "return" or before.event == "exception" or last.value is None:
+            raise CannotTell
+        return read_plain(last.value)
+
+    # what a line gives
+
+    def outcome(
+        self, way: str, value: Any, interpreter: Interpreter, node: ast.stmt, position: int, after: int
+    ) -> Iterator[Finding]:
+        here, then = self.frame(position), self.frame(after)
+        if then.event == "exception":
+            if not isinstance(node, ast.Try):
+                yield self.finding(after, "exception", here, "no exception", f"{_cut(then.value)}")
+            return
+        if way == "return":
+            yield from self.returned(value, here, after)
+            return
+        if way == "branch":
+            lines = self.unit.branches.get(node.lineno)
+            if lines and then.event == "line" and not self.taken(then.line, lines, value):
+                where = " or ".join(f"line {n}" for n in sorted(lines[0 if value else 1]) if n) or "the end"
+                found = f"line {then.line}"
+                yield self.finding(after, "branch", here, f"{_source(node)} is {value}: {where}", found)
+            elif lines and then.event == "return" and value:
+                yield self.finding(after, "branch", here, f"{_source(node)} is True", "a return")
+        if then.event == "line":
+            yield from self.compare(interpreter, node, position, after)
+        elif then.event == "return" and way == "next" and not self.unit.resumes and not self.detours:
+            yield from self.returned(None, here, after)
+
+    @staticmethod
+    def taken(line: int, lines: tuple[Lines, Lines], value: bool) -> bool:
+        """Whether the predicted next line is one of the way that is taken; a line off both is legality's."""
+        mine, other = lines if value else (lines[1], lines[0])
+        return line in mine or line not in other
+
+    def returned(self, value: Any, here: Frame, after: int) -> Iterator[Finding]:
+        then = self.frame(after)
+        if then.event == "exception":
+            yield self.finding(after, "exception", here, f"the value {_shown(value)}", _cut(then.value))
+        elif then.event == "return" and then.value is not None and contradicts(value, then.value):
+            yield self.finding(after, "return", here, _shown(value), _cut(then.value))
+
+    def raised(self, kind: str, position: int, after: int) -> Iterator[Finding]:
+        here, then = self.frame(position), self.frame(after)
+        if then.event != "exception":
+            found = f"{then.event} at line {then.line}"
+            yield self.finding(after, "exception", here, kind, found)
+
+    def one_line(
+        self, node: ast.If, interpreter: Interpreter, position: int, after: int
+    ) -> Iterator[Finding]:
+        """``if x: return 0`` on one line is one event."""
+        value = interpreter.run(node)[1]
+        ways: tuple[str, Any] = ("next", None)
+        for inner in node.body if value else []:
+            ways = interpreter.run(inner)
+            if ways[0] != "next" or isinstance(inner, (ast.Break, ast.Continue)):
+                break
+        here, then = self.frame(position), self.frame(after)
+        if (not value and node.orelse) or then.event == "exception":
+            return
+        if ways[0] == "return" and then.event == "line":
+            if not self.detours:
+                yield self.finding(after, "branch", here, f"{_source(node)} is True", f"line {then.line}")
+            return
+        yield from self.outcome(*ways, interpreter, node, position, after)
+
+    # loops
+
+    def loop(self, node: ast.For, interpreter: Interpreter, position: int, after: int) -> Iterator[Finding]:
+        then = self.frame(after)
+        names = {n.id for n in ast.walk(node.iter) if isinstance(n, ast.Name)}
+        state = self.state(position)
+        inputs = {name: state.get(name) for name in names}
+        record = self.loops.get(node.lineno)
+        if record is None or not self.came_from(node, position):
+            record = self.loops[node.lineno] = _Loop(self.items(node.iter, interpreter), 0, inputs)
+        choices: list[list[Any]] = [record.items] if record.items is not None else []
+        if choices and inputs != record.inputs:
+            # The list may have been changed under way, or the name bound to another one.
+            now = self.items(node.iter, self.interpreter(position, after, []))
+            backwards = any(isinstance(n, ast.Name) and n.id == "reversed" for n in ast.walk(node.iter))
+            choices = [] if now is None or backwards else [*choices, now]
+        taken, record.taken = record.taken, record.taken + 1
+        lines = self.unit.branches[node.lineno]
+        targets = _stored([node.target])
+        if not choices or then.event not in ("line", "return"):
+            if then.event == "line":
+                yield from self.unchanged(position, after, targets, in_place=False)
+            return
+        wrong: list[Finding] = []
+        for items in choices:
+            bad = list(self.item(node, items, taken, lines, position, after))
+            if not bad:
+                wrong = []
+                break
+            wrong = wrong or bad
+        yield from wrong
+        if then.event == "line" and not wrong:
+            yield from self.unchanged(position, after, targets)
+
+    def item(
+        self,
+        node: ast.For,
+        items: list[Any],
+        taken: int,
+        lines: tuple[Lines, Lines],
+        position: int,
+        after: int,
+    ) -> Iterator[Finding]:
+        here, then = self.frame(position), self.frame(after)
+        if taken >= len(items):
+            if then.event == "line" and then.line in lines[0] and then.line not in lines[1]:
+                found = f"line {then.line}, one more round"
+                yield self.finding(after, "item", here, f"the loop to end after {len(items)} rounds", found)
+            return
+        if then.event == "return" or (then.line in lines[1] and then.line not in lines[0]):
+            found = f"{then.event} at line {then.line}"
+            yield self.finding(after, "item", here, f"one more round with {_shown(items[taken])}", found)
+            return
+        other = Interpreter(self.state(position), self.outside, _no_calls)
+        try:
+            other.assign(node.target, items[taken])
+        except (CannotTell, Raised, TypeError, ValueError):
+            return
+        for name, value in other.changed.items():
+            text = self.state(after).get(name)
+            if text is None or contradicts(value, text):
+                said = f"{name} = {_shown(value)}"
+                yield self.finding(after, "item", here, said, f"{name} = {_cut(text)}")
+
+    def came_from(self, node: ast.For, position: int) -> bool:
+        """Whether the event before was in the body of this loop, so that this is its next round."""
+        lines = [self.frame(p) for p in range(position - 1, -1, -1) if self.frame(p).event == "line"][:1]
+        return bool(lines) and node.body[0].lineno <= lines[0].line <= (node.body[-1].end_lineno or 0)
+
+    @staticmethod
+    def items(node: ast.expr, interpreter: Interpreter) -> list[Any] | None:
+        try:
+            value = interpreter.evaluate(node)
+            found = []
+            for item in interpreter.items(value):
+                found.append(item)
+                if len(found) > MAX_ITEMS:
+                    return None
+            return found
+        except (CannotTell, Raised, TypeError, ValueError, RuntimeError):
+            return None
+
+    # states
+
+    def compare(
+        self, interpreter: Interpreter, node: ast.stmt, position: int, after: int
+    ) -> Iterator[Finding]:
+        """The state after a line that could be computed."""
+        here, state = self.frame(position), self.state(after)
+        loose = _loose(interpreter)
+        for name, value in interpreter.values.items():
+            text = state.get(name)
+            bound = name in interpreter.changed
+            direct = any(value is container for container, _ in interpreter.mutated)
+            if (
+                name in loose
+                or name in self.shared
+                or (interpreter.called and not bound and not _fixed(value))
+            ):
+                continue
+            if text is None:
+                if bound:
+                    yield self.finding(after, "value", here, f"{name} = {_shown(value)}", f"no {name}")
+            elif (bound or direct) and contradicts(value, text):
+                yield self.finding(
+                    after, "value", here, f"{name} = {_shown(value)}", f"{name} = {_cut(text)}"
+                )
+        changed = set(interpreter.changed) | interpreter.unbound | _stored([*_header(node)])
+        changed |= {n for n, v in interpreter.values.items() if any(v is c for c, _ in interpreter.mutated)}
+        open_ = bool(interpreter.mutated) or interpreter.called
+        yield from self.unchanged(position, after, changed, in_place=open_)
+
+    def unchanged(
+        self, position: int, after: int, may: set[str], *, in_place: bool = True
+    ) -> Iterator[Finding]:
+        """Names that a line does not bind must be as they were: all, or (``in_place``) what no other name
+        can change."""
+        here = self.frame(position)
+        before, state = self.state(position), self.state(after)
+        for name, text in state.items():
+            old = before.get(name)
+            if name in may or name in self.shared or old is None or old == text:
+                continue
+            try:
+                value = read_plain(old)
+            except CannotTell:
+                continue
+            if (not in_place or _fixed(value)) and contradicts(value, text):
+                yield self.finding(
+                    after, "value", here, f"{name} = {_cut(old)} as before", f"{name} = {_cut(text)}"
+                )
+
+    def finding(self, after: int, what: str, here: Frame, expected: str, found: str) -> Finding:
+        return Finding(self.indices[after], what, here.line, expected, found)
+
+
+def _no_calls(name: str, values: list[Any], named: dict[str, Any]) -> Any:
+    raise CannotTell
+
+
+def _header(node: ast.stmt) -> list[ast.AST]:
+    """What of a statement runs with its line."""
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        return [node]
+    parts: list[ast.AST] = []
+    for name, value in ast.iter_fields(node):
+        inner = [v for v in (value if isinstance(value, list) else [value]) if isinstance(v, ast.AST)]
+        if name not in ("body", "orelse", "finalbody", "handlers", "cases"):
+            parts += inner
+        else:
+            parts += [v for v in inner if getattr(v, "lineno", 0) == node.lineno]
+    return parts
+
+
+def _fixed(value: Any) -> bool:
+    """Whether a value cannot be changed in place."""
+    if isinstance(value, tuple):
+        return all(_fixed(item) for item in value)
+    return not isinstance(value, (list, dict, set, bytearray))
+
+
+def _loose(interpreter: Interpreter) -> set[str]:
+    """Names whose value holds a changed container beside another that was equal: they may be one object."""
+    result = set()
+    for container, before in interpreter.mutated:
+        for name, value in interpreter.values.items():
+            if value is container:
+                continue
+            inner = list(_containers(value))
+            if any(c is container for c in inner) and any(c is not container and c == before for c in inner):
+                result.add(name)
+    return result
+
+
+def _containers(value: Any) -> Iterator[Any]:
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
+    for item in items:
+        if isinstance(item, (list, dict, set, tuple)):
+            yield item
+            yield from _containers(item)
+
+
+def _bound(node: ast.FunctionDef, values: list[Any], named: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a call by parameter, as far as that is plain."""
+    names = [a.arg for a in [*node.args.posonlyargs, *node.args.args]]
+    given = dict(zip(names, values, strict=False))
+    given |= {name: value for name, value in named.items() if name in names}
+    for name, default in zip(reversed(names), reversed(node.args.defaults), strict=False):
+        if name not in given and isinstance(default, ast.Constant):
+            given[name] = default.value
+    return given
+
+
+def _source(node: ast.stmt) -> str:
+    test = getattr(node, "test", None)
+    text = ast.unparse(test) if isinstance(test, ast.expr) else ""
+    return f"`{text if len(text) <= _SHOWN else text[:_SHOWN] + '...'}`"
+
+
+# -- comprehensions, which are calls of their own before Python 3.12
+
+
+def _comprehension(story: _Story, units: list[Unit], indices: list[int]) -> Iterator[Finding]:
+    """Items, yields and the result of a comprehension. Of several on one line, any may be meant."""
+    first: list[Finding] | None = None
+    for unit in units:
+        found = list(_Comprehended(story, unit, indices).findings())
+        if not found:
+            return
+        first = first or found
+    yield from first or []
+
+
+class _Comprehended(_Recomputed):
+    def findings(self) -> Iterator[Finding]:
+        node = self.unit.node
+        assert isinstance(node, (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp))
+        head = node.generators[0]
+        around = self.story.caller.get(self.key)
+        items: list[Any] | None = None
+        if around is not None:
+            items = self.items(head.iter, Interpreter(self.story.states[around], self.outside, _no_calls))
+        simple = len(node.generators) == 1 and self.unit.first == self.unit.last and not head.is_async
+        taken = -1
+        for position in range(len(self.indices) - 1):
+            if self.frame(position).event == "line" and simple and items is not None:
+                taken += 1
+                yield from self.round(node, items, taken, position)
+
+    def round(
+        self,
+        node: ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp,
+        items: list[Any],
+        taken: int,
+        position: int,
+    ) -> Iterator[Finding]:
+        """One line event: an item is taken, and the next event shows it, yields for it, or returns."""
+        here, then = self.frame(position), self.frame(position + 1)
+        if then.event == "exception":
+            return
+        head = node.generators[0]
+        if taken >= len(items):
+            if then.event == "line":
+                said = f"the loop to end after {len(items)} items"
+                yield self.finding(position + 1, "item", here, said, "one more round")
+            elif isinstance(node, ast.GeneratorExp):
+                if then.value is not None and same_value("None", then.value) is False:
+                    yield self.finding(position + 1, "return", here, "None: no more items", _cut(then.value))
+            else:
+                yield from self.whole(node, items, position)
+            return
+        inner = self.interpreter(position, position + 1, [])
+        try:
+            inner.assign(head.target, items[taken])
+        except (CannotTell, Raised, TypeError, ValueError):
+            return
+        if then.event == "line":
+            for name, value in inner.changed.items():
+                text = self.state(position + 1).get(name)
+                if text is None or contradicts(value, text):
+                    said = f"{name} = {_shown(value)}"
+                    yield self.finding(position + 1, "item", here, said, f"{name} = {_cut(text)}")
+        if not isinstance(node, ast.GeneratorExp):
+            if then.event == "return":
+                said = f"one more round with {_shown(items[taken])}"
+                yield self.finding(position + 1, "item", here, said, "a return")
+            return
+        try:
+            kept = all(inner.truth(inner.evaluate(test)) for test in head.ifs)
+            value = inner.evaluate(node.elt) if kept else None
+        except (CannotTell, Raised):
+            return
+        if kept and then.event == "line":
+            yield self.finding(position + 1, "return", here, f"to yield {_shown(value)}", "the next item")
+        elif kept:
+            yield from self.returned(value, here, position + 1)
+        elif then.event == "return":
+            said = f"{_shown(items[taken])} to be left out"
+            yield self.finding(position + 1, "return", here, said, f"{_cut(then.value)} is yielded")
+
+    def whole(
+        self, node: ast.ListComp | ast.SetComp | ast.DictComp, items: list[Any], position: int
+    ) -> Iterator[Finding]:
+        """The result, from the items and the names around."""
+        here = self.frame(position)
+        queue_from = self.indices[0]
+        queue = self.story.called_between(self.key, queue_from, self.indices[position + 1])
+
+        def answer(name: str, values: list[Any], named: dict[str, Any]) -> Any:
+            return self.answer(queue, name, values, named, [], here.line)
+
+        targets = _stored([node.generators[0].target])
+        names = {n: v for n, v in self.state(position).items() if n not in targets and n != ".0"}
+        inner = Interpreter(names, {**self.outside, ".0": items}, answer)
+        copied = ast.comprehension(
+            node.generators[0].target, ast.Name(".0", ast.Load()), node.generators[0].ifs, 0
+        )
+        again: ast.expr
+        if isinstance(node, ast.DictComp):
+            again = ast.DictComp(node.key, node.value, [copied])
+        else:
+            again = type(node)(node.elt, [copied])
+        try:
+            yield from self.returned(inner.evaluate(again), here, position + 1)
+        except (CannotTell, Raised):
+            return
