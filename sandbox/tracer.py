@@ -313,17 +313,17 @@ _shapes: Dict[int, Tuple[int, Any, Any]] = {}
 
 
 class _Mark:
-    __slots__ = ("deeper", "held", "helper", "ids", "kind", "kinds", "shape", "size", "types")
+    __slots__ = ("held", "helper", "ids", "kind", "others", "shape", "size")
 
     kind: Any
     shape: int
     helper: Any
     size: int
-    ids: Any
-    types: Any
-    kinds: Any
+    ids: List[int]
     held: Any
-    deeper: Sequence[Tuple[int, "_Mark"]]
+    others: Sequence[Tuple[int, Any, Any, Any, Optional["_Mark"]]]
+    """of the parts that are not held: index and type; where that does not say it all, a function and its
+    result, or a mark"""
 
 
 def _shape(kind: Any) -> Tuple[int, Any, Any]:
@@ -386,12 +386,16 @@ def _function_name(value: Any) -> Any:
 
 
 def _module_name(value: Any) -> Any:
-    return _module_dict(value).get("__name__")
+    return _only_string(_module_dict(value).get("__name__"))
 
 
 def _member_name(value: Any) -> Any:
     state = _state(value, _mro_of(_type(value)))
-    return None if state is None else state.get("_name_")
+    return None if state is None else _only_string(state.get("_name_"))
+
+
+def _only_string(value: Any) -> Any:
+    return value if _type(value) is str else None
 
 
 def _string(value: Any) -> Any:
@@ -442,16 +446,17 @@ def _mark(value: Any, kind: Any, depth: int, inside: bool) -> Optional[_Mark]:
     if inside and shape in (_STATE, _SLOTS):
         shape = _LEAF
     mark = _Mark()
-    mark.kind, mark.shape, mark.helper, mark.deeper, mark.kinds = kind, shape, helper, (), None
+    mark.kind, mark.shape, mark.helper, mark.others = kind, shape, helper, ()
     if shape == _HELD:
         mark.held = value
     elif shape == _NAMED:
         mark.held = helper(value)
-        if _type(mark.held) is not str:
+        if mark.held is None:
             return None
     elif shape != _LEAF:
-        if depth <= 0:  # all that is said is how many parts there are
-            mark.shape, mark.helper, mark.held = _NAMED, _size, _size(value)
+        count = _len if _id(kind) in _BASES else _size
+        if depth <= 0 or (count is _len and not _len(value)):  # how many parts there are is all that is said
+            mark.shape, mark.helper, mark.held = _NAMED, count, count(value)
             return mark
         mark.size, parts = _parts(value, shape, helper)
         if mark.size == _EMPTY:
@@ -462,16 +467,19 @@ def _mark(value: Any, kind: Any, depth: int, inside: bool) -> Optional[_Mark]:
             mark.held = parts
             return mark
         mark.held = [part for part, known in zip(parts, shapes) if known == _HELD]
-        mark.types = [*map(_type, parts)]
-        mark.kinds = [*map(_id, mark.types)]
-        deeper = []
+        others = []
         for index, known in enumerate(shapes):
-            if known not in (_HELD, _LEAF, _STATE, _SLOTS):
-                found = _mark(parts[index], mark.types[index], depth - 1, True)
-                if found is None:
-                    return None
-                deeper.append((index, found))
-        mark.deeper = deeper
+            if known != _HELD:
+                part = parts[index]
+                deeper, helper, held = None, None, None
+                if known not in (_LEAF, _STATE, _SLOTS):
+                    deeper = _mark(part, _type(part), depth - 1, True)
+                    if deeper is None:
+                        return None
+                    if deeper.shape == _NAMED:
+                        helper, held, deeper = deeper.helper, deeper.held, None
+                others.append((index, _type(part), helper, held, deeper))
+        mark.others = others
     return mark
 
 
@@ -482,29 +490,61 @@ def _marked(value: Any, kind: Any) -> Optional[_Mark]:
         return None
 
 
+_described: Dict[int, Tuple[_Mark, str]] = {}
+"""id of a value → a mark and the description that goes with it; whose id it is now, the mark tells"""
+
+
+def _known(value: Any, kind: Any) -> Tuple[Any, str]:
+    """A mark (or ``_OPAQUE``) and the description of a value: those made before where they still hold."""
+    known = _described.get(_id(value))
+    if known is not None and known[0].kind is kind and _same(value, known[0]):
+        return known
+    text = describe(value)
+    made = _marked(value, kind)
+    if made is None:
+        return _OPAQUE, text
+    if _len(_described) > 1000:
+        _described.clear()
+    _described[_id(value)] = made, text
+    return made, text
+
+
 def _same(value: Any, mark: _Mark) -> bool:
     """Whether a value of the mark's kind would be described as the one that was marked."""
-    shape = mark.shape
-    if shape == _LEAF:
-        return True
-    if shape == _LIST:  # the commonest, without a call
-        size, parts = _len(value), value[:ITEMS]
-    elif shape == _NAMED:
-        name = mark.helper(value)
-        return _type(name) is _type(mark.held) and bool(name == mark.held)
-    elif shape == _HELD:
-        return value is mark.held
-    else:
-        size, parts = _parts(value, shape, mark.helper)
-    if size != mark.size or [*map(_id, parts)] != mark.ids:
-        return False
-    if mark.kinds is not None:
-        if [*map(_id, map(_type, parts))] != mark.kinds:
-            return False
-        for index, deeper in mark.deeper:
-            if not _same(parts[index], deeper):
+    try:
+        shape = mark.shape
+        if shape == _LIST:  # the commonest first, without a call
+            size, parts = _len(value), value[:ITEMS]
+        elif shape == _STATE:
+            parts = mark.helper(value)
+            size = _len(parts)
+            if _type(parts) is not dict:
                 return False
-    return True
+            if size > ITEMS:
+                size, parts = _parts(value, shape, mark.helper)
+            else:
+                parts = [*parts, *parts.values()]
+        elif shape == _LEAF:
+            return True
+        elif shape == _NAMED:
+            return bool(mark.helper(value) == mark.held)
+        elif shape == _HELD:
+            return value is mark.held
+        else:
+            size, parts = _parts(value, shape, mark.helper)
+        if size != mark.size or [*map(_id, parts)] != mark.ids:
+            return False
+        for index, kind, helper, held, deeper in mark.others:
+            part = parts[index]
+            if (
+                _type(part) is not kind
+                or (helper is not None and helper(part) != held)
+                or (deeper is not None and not _same(part, deeper))
+            ):
+                return False
+        return True
+    except RuntimeError:  # another thread changes it meanwhile
+        return False
 
 
 # --- source -----------------------------------------------------------------------------------
@@ -1019,6 +1059,7 @@ class Tracer:
         self._depths, self._current = {}, None
         self._live.clear()
         _shapes.clear()
+        _described.clear()
         self._owner, self._shared, self._stray = _get_ident(), False, False
         self._timed = self.frames + 256
         self._cap = self.max_frames * run // self.runs
@@ -1110,8 +1151,12 @@ class Tracer:
 
     def _decide(self, code: Any) -> Any:
         """The ``_Function`` for ``code``, or False; the answer is kept, and the code with it."""
-        answer = self._known[_id(code)] = self._function(code)
-        self._held.append(code)
+        with self._record.lock:  # no call of a function is told before the function is
+            answer = self._known.get(_id(code))
+            if answer is None:
+                answer = self._function(code)
+                self._held.append(code)
+                self._known[_id(code)] = answer
         return answer
 
     def _function(self, code: Any) -> Any:
@@ -1262,7 +1307,13 @@ class Tracer:
         for pair in live:
             if pair not in look:
                 index, name = pair
-                found.append((index, _changed(activation, pair, get(name, _MISSING))))
+                value = get(name, _MISSING)
+                before = objects[index]
+                if _type(before) is _Mark and before.kind is _type(value) and _same(value, before):
+                    continue
+                found.append((index, _changed(activation, pair, value)))
+        if not found:
+            return b""
         if _len(found) > 1:
             found.sort()
         return b"".join([change for _, change in found])
@@ -1277,6 +1328,25 @@ class Tracer:
             except ValueError:  # the file has to grow
                 activation.left = left
             else:
+                return
+        if self._shared:
+            with self._record.lock:
+                self._take_turn(activation, data)
+            return
+        current = self._current
+        if current is not None and activation is not current and current.left > 1:  # hand the turn over
+            switch = b"" if data[:1] == b">" else b"@%d\n" % activation.number
+            left, write = current.left, current.write
+            try:
+                write(switch + data)
+            except ValueError:
+                pass
+            else:
+                self._current = activation
+                current.left, current.write = 0, _full
+                activation.left, activation.write = left - 1, write
+                if self._shared:  # since just now
+                    activation.left, activation.write = 0, _full
                 return
         with self._record.lock:
             self._take_turn(activation, data)
@@ -1331,8 +1401,8 @@ class Tracer:
         """
         if not self._shared:
             with self._record.lock:
-                self._settle()
                 self._shared = self._stray = True
+                self._settle()
 
     def _cut(self, name: str, detail: str) -> None:
         self.frames = max(0, self.frames - 1)
@@ -1445,12 +1515,8 @@ def _changed(activation: _Activation, pair: Tuple[int, str], value: Any) -> byte
     before = objects[index]
     kind = _type(value)
     if _type(before) is _Mark:
-        if before.kind is kind:
-            try:
-                if _same(value, before):
-                    return b""
-            except Exception:  # another thread changes it meanwhile
-                before = None
+        if before.kind is kind and _same(value, before):
+            return b""
         was_live = True
     else:
         was_live = before is _OPAQUE
@@ -1474,8 +1540,7 @@ def _changed(activation: _Activation, pair: Tuple[int, str], value: Any) -> byte
             text = describe(value)
         else:
             live = True
-            text = describe(value)
-            objects[index] = _marked(value, kind) or _OPAQUE
+            objects[index], text = _known(value, kind)
         if text == texts[index]:
             data = b""
         else:
