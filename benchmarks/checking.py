@@ -39,6 +39,8 @@ from agent.world.cwm import MARKER, context_of, read_cwm, render_cwm, stripped_o
 from agent.world.flow import Program  # noqa: E402
 from agent.world.trace import Frame, Trace, states  # noqa: E402
 
+CLOSING = "\n\nNow let us analyze the trace."
+
 RECORDER = """
 import json, resource, sys
 resource.setrlimit(resource.RLIMIT_CPU, (10, 10))
@@ -155,7 +157,7 @@ def truths(path: Path) -> Iterator[dict[str, Any]]:
             continue
         text = render_cwm(true, program)
         flags = []
-        for name, written in (("tokens", text), ("stripped", stripped_of_tokens(text))):
+        for name, written in (("tokens", text), ("stripped", stripped_of_tokens(text) + CLOSING)):
             reading = read_cwm(written, program)
             checked = check(reading.trace, program, complete=reading.complete, strange=reading.strange)
             if checked.first or not reading.complete:

@@ -214,6 +214,38 @@ def replay(
 
 
 @app.command()
+def simulate(
+    target: Annotated[str, typer.Argument(metavar="FILE::FUNCTION", help="The function, by qualified name.")],
+    call: Annotated[
+        str, typer.Option(metavar="CALL", help='The call, in the file\'s own names: "f(1, 2)".')
+    ],
+    prediction: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE",
+            help="A recorded prediction: fixbug's JSON Lines, CWM's token text with or without its special "
+            "tokens, or the chat format's JSON.",
+        ),
+    ],
+    sandbox: o.Sandbox = o.SandboxName.local,
+    image: o.Image = None,
+    python: o.Python = None,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds that the call may take.")] = 60,
+    json: o.AsJson = False,
+) -> None:
+    """Lay a predicted trace of one call beside what happens, with what checking found before anything ran.
+
+    **Exit status**: 0 the predicted result is the observed one, 1 it is not, or cannot be told.
+    """
+    from agent.cli.simulate import simulate as run
+
+    run(
+        target, call=call, prediction=prediction, sandbox=sandbox.value, image=image, python=python,
+        timeout=timeout, json=json,
+    )  # fmt: skip
+
+
+@app.command()
 def doctor(
     model: o.ModelName = None,
     base_url: o.BaseUrl = None,

@@ -27,7 +27,7 @@ class Opaque:
         type."""
         if _CUT.match(self.text) or not re.match(r"[<A-Za-z_]", self.text):
             return ""
-        found = _TYPE.match(self.text)
+        found = _TYPE.match(self.text.replace("<locals>.", ""))
         return found.group(1) if found else ""
 
     @property

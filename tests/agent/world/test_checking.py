@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from agent.world.check import check
-from agent.world.cwm import read_cwm, render_cwm, stripped_of_tokens
+from agent.world.cwm import context_of, read_cwm, render_cwm, stripped_of_tokens
 from agent.world.flow import Program
 from agent.world.trace import Frame, Trace
 from tests.agent.world.recording import record
@@ -132,7 +135,7 @@ def test_nothing_is_flagged_in_a_true_trace() -> None:
     trace, program = record(MANY), Program(MANY, "m.py")
     assert check(trace, program).findings == ()
     text = render_cwm(trace, program)
-    for written in (text, stripped_of_tokens(text)):
+    for written in (text, stripped_of_tokens(text) + "\nNow let us analyze."):
         reading = read_cwm(written, program)
         assert reading.complete
         assert check(reading.trace, program, strange=reading.strange).findings == ()
@@ -232,3 +235,22 @@ def test_what_raises_must_raise() -> None:
     first = check(Trace(frames), Program(source, "m.py")).first
     assert first is not None
     assert (first.index, first.line, first.what, first.expected) == (2, 2, "exception", "IndexError")
+
+
+def test_real_predictions(data_dir: Path) -> None:
+    """Would catch checking that is blind to what models really get wrong, or that blames what is right."""
+    verdicts: dict[str, list[str]] = {}
+    for path in sorted(data_dir.glob("traces/*.jsonl.gz")):
+        with gzip.open(path, "rt", encoding="utf-8") as rows:
+            for row in map(json.loads, rows):
+                program = Program(context_of(row["prompt"]), "solution.py")
+                reading = read_cwm(row["model_output"], program, answer_expected=True)
+                checked = check(reading.trace, program, complete=reading.complete, strange=reading.strange)
+                cause = row["root_cause"][0]
+                kind = cause if cause in ("truncation", "data_bug") else "wrong"
+                verdicts.setdefault(kind, []).append(checked.verdict)
+    if not verdicts:
+        pytest.skip(f"no traces below {data_dir}")
+    assert set(verdicts["truncation"]) == {"unknown"}
+    assert set(verdicts["data_bug"]) == {"consistent"}
+    assert verdicts["wrong"].count("wrong") >= 0.8 * len(verdicts["wrong"])

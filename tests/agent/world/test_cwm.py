@@ -157,12 +157,15 @@ def test_a_cut_answer_is_not_complete() -> None:
         Frame("return", "main", "m.py", 19, value="7"),
     )
     text = render_cwm(Trace(frames), PROGRAM)
-    for written in (text, stripped_of_tokens(text)):
-        for end in range(len(written) - len("<|frame_sep|>" if written == text else "") - 1):
-            assert not read_cwm(written[:end], PROGRAM).complete
-        assert read_cwm(written, PROGRAM).complete
-        assert not read_cwm(written, PROGRAM, answer_expected=True).complete
-        assert read_cwm(written + "\n[ANSWER]\nassert x\n[/ANSWER]", PROGRAM, answer_expected=True).complete
+    bare = stripped_of_tokens(text)
+    assert not any(read_cwm(text[:end], PROGRAM).complete for end in range(len(text)))
+    assert not any(read_cwm(bare[:end], PROGRAM).complete for end in range(len(bare) + 1))
+    assert read_cwm(text, PROGRAM).complete
+    assert read_cwm(bare + "\nNow let us analyze the trace.", PROGRAM).complete
+    for written in (text, bare):
+        answered = written + "\n[ANSWER]\nassert x\n[/ANSWER]"
+        assert not read_cwm(written + "\nNow", PROGRAM, answer_expected=True).complete
+        assert read_cwm(answered, PROGRAM, answer_expected=True).complete
 
 
 def test_the_source_is_found_in_a_prompt() -> None:

@@ -1,0 +1,205 @@
+"""One call of one function: its predicted trace is checked, the call is run and recorded, and the two are
+laid side by side."""
+
+from __future__ import annotations
+
+import ast
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from agent.errors import FixbugError, UsageError
+from agent.world.beside import Row, as_observed, beside, result
+from agent.world.check import Checked, check
+from agent.world.compare import Divergence, first_divergence, same_value
+from agent.world.cwm import MARKER
+from agent.world.flow import Program
+from agent.world.recorded import Recorded, read_prediction
+from agent.world.trace import Trace, read_trace
+
+if TYPE_CHECKING:
+    from sandbox import Kind
+
+SCRIPT = "fixbug_simulated_call.py"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is simulated: a function of a file, and a call of it in the file's own names."""
+
+    file: Path
+    function: str
+    call: str
+    program: Program
+    """The file with the call behind it, in a function of its own (``entry``)."""
+    source: str
+    entry: str
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """What came of it. ``verdict``: whether the predicted result is the one that was observed.
+
+    ``predicted`` and ``observed`` are results: a ``repr`` text, ``raises X``, or None for no end.
+    """
+
+    asked: Asked
+    recorded: Recorded
+    checked: Checked
+    predicted: str | None
+    observed: str | None
+    rows: list[Row]
+    divergence: Divergence | None
+    verdict: Literal["right", "wrong", "unknown"]
+    limits: dict[str, str]
+
+    def to_json(self) -> dict[str, Any]:
+        """The same, for machines."""
+        first = self.checked.first
+        frames = self.recorded.trace.frames
+        return {
+            "format": self.recorded.format,
+            "frames": len(frames),
+            "complete": self.recorded.complete,
+            "forgiven": list(self.recorded.forgiven),
+            "checked": self.checked.verdict,
+            "findings": [
+                {
+                    "index": f.index, "function": frames[f.index].function, "what": f.what, "line": f.line,
+                    "expected": f.expected, "found": f.found,
+                }
+                for f in self.checked.findings
+            ],
+            "first_wrong_line": first.line if first else None,
+            "predicted": self.predicted,
+            "observed": self.observed,
+            "divergence": self.divergence.text if self.divergence else None,
+            "verdict": self.verdict,
+            "limits": self.limits,
+        }  # fmt: skip
+
+
+def ask(target: str, call: str) -> Asked:
+    """What ``FILE::FUNCTION`` and a call mean. Raises UsageError where they mean nothing."""
+    name, separator, function = target.rpartition("::")
+    if not separator or not name or not function:
+        raise UsageError(f"FILE::FUNCTION was expected, and {target!r} came", cure="such as shop.py::price")
+    file = Path(name)
+    try:
+        text = file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read: {error.strerror}", cure="name a Python file") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{file} is not Python: it is not UTF-8 text", cure="name a Python file") from error
+    try:
+        known = Program(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise UsageError(f"{file} is not Python: {error}", cure="name a Python file") from error
+    functions = [
+        u.qualname for u in known.units if isinstance(u.node, (ast.FunctionDef, ast.AsyncFunctionDef))
+    ]
+    if function not in functions:
+        there = ", ".join(functions[:12]) or "none"
+        raise UsageError(f"{file} has no function {function}", cure=f"there are: {there}")
+    try:
+        tree = ast.parse(call.strip(), mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise UsageError(
+            f"the call {call!r} does not parse: {error}", cure='such as --call "f(1, 2)"'
+        ) from error
+    if not isinstance(tree, ast.Call):
+        raise UsageError(f"{call!r} is no call", cure='such as --call "f(1, 2)"')
+    line = call.strip() if "\n" not in call.strip() else ast.unparse(tree)
+    taken = {n.id for n in ast.walk(known.tree) if isinstance(n, ast.Name)} | set(functions)
+    entry = next(n for n in ("main", "traced_main", "fixbug_traced_main") if n not in taken)
+    source = f"{text.rstrip()}\n\n\ndef {entry}(): {MARKER}\n    return {line}\n"
+    return Asked(file, function, line, Program(source, file.name), source, entry)
+
+
+def simulate(
+    asked: Asked,
+    prediction: str,
+    *,
+    kind: Kind = "local",
+    image: str | None = None,
+    python: str | None = None,
+    timeout: float = 60,
+    on_checked: Callable[[Recorded, Checked], None] = lambda recorded, checked: None,
+) -> Simulated:
+    """Check a prediction, then run the call and compare. ``on_checked`` is called before anything runs."""
+    recorded = read_prediction(prediction, asked.program)
+    # Of a sparse prediction only what it says can be checked, not what it leaves out.
+    trace = recorded.trace if recorded.dense else Trace(recorded.trace.frames[:1])
+    checked = check(trace, asked.program, complete=recorded.complete, strange=recorded.strange)
+    on_checked(recorded, checked)
+    observed = observe(asked, kind=kind, image=image, python=python, timeout=timeout)
+    predicted = as_observed(recorded.trace, asked.program)
+    said = result(predicted, asked.entry) or result(predicted, asked.function)
+    seen = result(observed, asked.entry)
+    verdict: Literal["right", "wrong", "unknown"] = "unknown"
+    if recorded.complete and said is not None and seen is not None:
+        same = same_value(said, seen)
+        verdict = "unknown" if same is None else "right" if same else "wrong"
+    divergence = first_divergence(predicted, observed, {asked.program.path: asked.source})
+    rows = beside(predicted, observed)
+    return Simulated(asked, recorded, checked, said, seen, rows, divergence, verdict, dict(observed.limits))
+
+
+def observe(
+    asked: Asked,
+    *,
+    kind: Kind = "local",
+    image: str | None = None,
+    python: str | None = None,
+    timeout: float = 60,
+) -> Trace:
+    """Run the call once in a sandbox, and record what the file's functions do.
+
+    In it is the file's repository, or where there is none the file alone. Raises FixbugError where the
+    file cannot be run at all.
+    """
+    from sandbox import SandboxSpec, open_sandbox
+    from sandbox.testing import trace_test
+
+    file = asked.file.resolve()
+    with tempfile.TemporaryDirectory(prefix="fixbug-simulate-") as folder:
+        root = next((p for p in file.parents if (p / ".git").exists()), None)
+        if root is None:
+            root = Path(folder)
+            (root / file.name).write_text(asked.source, encoding="utf-8")
+        path = file.relative_to(root) if root in file.parents else Path(file.name)
+        base = path.parent
+        while base != Path() and (root / base / "__init__.py").exists():
+            base = base.parent
+        module = ".".join(path.relative_to(base).with_suffix("").parts)
+        where = f"import sys\nsys.path.insert(0, {base.as_posix()!r})\n"
+        script = f"{where}from {module} import {asked.entry}\n{asked.entry}()\n"
+        if kind == "auto":
+            from sandbox.docker import engine_answers
+
+            kind = "docker" if engine_answers() else "local"
+        if kind == "docker" and image is None:
+            from sandbox.environment import image_for_tree
+
+            image = image_for_tree(root)
+        with open_sandbox(SandboxSpec(kind=kind, image=image, source=root, python=python)) as sandbox:
+            traced = trace_test(
+                sandbox, SCRIPT, functions={path.as_posix(): []}, runs=1, timeout=timeout,
+                replace={path.as_posix(): asked.source, SCRIPT: script},
+            )  # fmt: skip
+    trace = read_trace(traced.trace)
+    frames = tuple(
+        replace(frame, file=asked.program.path)
+        for frame in trace.frames
+        if frame.file == path.as_posix() and frame.event != "probe"
+    )
+    start = next((n for n, frame in enumerate(frames) if frame.function == asked.entry), None)
+    if start is None:
+        said = next((case.message for run in traced.runs for case in run.cases if case.message), "")
+        raise FixbugError(
+            f"{asked.file} could not be run as far as the call: {said or 'nothing was recorded'}",
+            cure="run it in the project's own environment: --python PATH, or --sandbox docker --image NAME",
+        )
+    return replace(trace, frames=frames[start:])
