@@ -6,13 +6,12 @@ of them is in the result, which has one commit, no remote, no reflog and no othe
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import subprocess
 from pathlib import Path
 
 from sandbox.errors import ImageError, UsageError
+from sandbox.hostgit import GitMissing, run_git
 
 __all__ = ["fetch_commit", "github_url"]
 
@@ -44,29 +43,17 @@ def fetch_commit(url: str, commit: str, into: Path) -> None:
     shutil.rmtree(into / ".git" / "logs", ignore_errors=True)
 
 
-def _git(directory: Path, *arguments: str) -> str:
-    environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "GIT_LFS_SKIP_SMUDGE": "1"}
-    for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
-        environment.pop(name, None)
+def _git(directory: Path, *arguments: str) -> None:
     try:
-        done = subprocess.run(
-            ["git", "-C", str(directory), *arguments],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-        )
-    except FileNotFoundError:
+        status, _, said = run_git(arguments, cwd=directory)
+    except GitMissing:
         raise ImageError(
             "git is needed on the host to fetch repositories, and is not on PATH", cure="install git"
         ) from None
-    if done.returncode:
+    if status:
         raise ImageError(
-            f"git {' '.join(arguments)} failed with exit status {done.returncode}:\n"
-            f"{done.stderr.strip()[-2000:]}",
+            f"git {' '.join(arguments)} failed with exit status {status}:\n{said.strip()[-2000:]}",
             cure="check the address and your network; a mirror can be named with "
             "git config --global url.MIRROR.insteadOf URL, and must serve commits by id "
             "(git config uploadpack.allowAnySHA1InWant true)",
         )
-    return done.stdout

@@ -9,15 +9,14 @@ from __future__ import annotations
 import base64
 import os
 import re
-import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from agent.errors import IntakeError, RemoteError
+from sandbox.hostgit import GitMissing, run_git
 
 __all__ = ["GitFailed", "Token", "check_ref", "check_url", "git", "redact", "remote_failure"]
 
-_SECONDS = 3600.0
 _SAFE = (
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
@@ -31,13 +30,6 @@ _SAFE = (
     "advice.addEmbeddedRepo=false",
     "advice.detachedHead=false",
     "transfer.credentialsInUrl=allow",
-)
-_STRIPPED = (
-    "GIT_DIR",
-    "GIT_WORK_TREE",
-    "GIT_INDEX_FILE",
-    "GIT_OBJECT_DIRECTORY",
-    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
 )
 _NETWORK = re.compile(
     r"could not resolve host|failed to connect|couldn't connect|connection (refused|timed out|reset)|"
@@ -99,45 +91,35 @@ def git(
     is left on the device.
     """
     settings = [part for setting in (*_SAFE, *config) for part in ("-c", setting)]
-    inherited = {key: value for key, value in os.environ.items() if key not in _STRIPPED}
     try:
-        done = subprocess.run(
-            ["git", *settings, *map(str, arguments)],
+        status, output, stderr = run_git(
+            [*settings, *map(str, arguments)],
             cwd=cwd,
-            env={
-                **inherited,
-                "GIT_TERMINAL_PROMPT": "0",
+            environment={
                 "GIT_ASKPASS": "true",
                 "SSH_ASKPASS": "true",
                 "GIT_ALLOW_PROTOCOL": "https:http:ssh:git:file",
-                "GIT_LFS_SKIP_SMUDGE": "1",
                 "GIT_NO_LAZY_FETCH": "1",
                 "GIT_OPTIONAL_LOCKS": "0",
                 "LC_ALL": "C.UTF-8",
                 **(token.environment() if token else {}),
                 **(environment or {}),
             },
-            input=stdin.encode("utf-8", "surrogateescape"),
-            capture_output=True,
-            start_new_session=True,  # no controlling terminal: ssh cannot ask there
-            timeout=_SECONDS,
-            check=False,
+            stdin=stdin.encode("utf-8", "surrogateescape"),
         )
-    except FileNotFoundError as error:
-        if cwd is not None and not cwd.is_dir():
-            raise IntakeError(f"expected a directory, {cwd} is none", cure="give an existing path") from error
+    except NotADirectoryError as error:
+        raise IntakeError(f"expected a directory, {cwd} is none", cure="give an existing path") from error
+    except GitMissing as error:
         raise IntakeError("git is not installed", cure="install git; `git --version` must work") from error
-    except subprocess.TimeoutExpired as error:
-        raise GitFailed(f"git took longer than {_SECONDS:g} s") from error
-    if done.returncode == 0:
-        return done.stdout.decode("utf-8", "surrogateescape")
-    said = redact(done.stderr.decode("utf-8", "replace"), token)
+    if status == 0:
+        return output.decode("utf-8", "surrogateescape")
+    said = redact(stderr, token)
     if "No space left on device" in said or "Disk quota exceeded" in said:
         raise RemoteError(
             "no space left on the disk where the copy of the repository is made",
             cure="free some space, or choose another disk with --run-dir",
         )
-    raise GitFailed(_short(said) or f"git ended with status {done.returncode}")
+    raise GitFailed(_short(said) or f"git ended with status {status}")
 
 
 def remote_failure(url: str, failure: GitFailed) -> RemoteError:

@@ -175,7 +175,11 @@ def test_a_clone_that_fails_says_gits_reason_without_credentials(tmp_path: Path)
     assert caught.value.exit_status == 3
 
 
-def test_a_folder_inside_of_a_repository_is_refused(repository: Path, tmp_path: Path) -> None:
-    """Would catch a copy of a part, whose paths then differ from the repository's."""
+def test_a_folder_inside_of_a_repository_is_taken_as_it_is(repository: Path, tmp_path: Path) -> None:
+    """Would catch the outer repository copied in the folder's place, or a ref that cannot mean the folder."""
     with pytest.raises(IntakeError, match="inside of"):
-        prepare(str(repository / "tests"), workspace=tmp_path, name="c")
+        prepare(str(repository / "tests"), workspace=tmp_path, name="c", ref="HEAD")
+    source = prepare(str(repository / "tests"), workspace=tmp_path, name="c")
+    assert sorted(p.name for p in source.path.iterdir()) == sorted(
+        [".git", *(p.name for p in (repository / "tests").iterdir())]
+    )
