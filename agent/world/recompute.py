@@ -154,10 +154,10 @@ def contradicts(value: Any, text: str) -> bool:
     written = repr(value)
     same = same_value(written, text)
     if same is None:
+        # No literal, though it looks like one, or a bare word: no builtin value is written so.
         seen = read_value(text)
-        return (
-            isinstance(seen, Opaque) and not seen.cut and not seen.masked and text[:1] in "'\"[({-0123456789"
-        )
+        odd = text[:1] in "'\"[({-0123456789" or text.isidentifier()
+        return isinstance(seen, Opaque) and not seen.cut and not seen.masked and odd
     return not same
 
 

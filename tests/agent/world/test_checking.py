@@ -200,6 +200,8 @@ def places(trace: Trace, event: str, function: str, line: int) -> list[int]:
         ("return", "g", 11, 0, {"value": "[1]"}, "return"),
         ("return", "<genexpr>", 14, 1, {"value": "2"}, "return"),
         ("return", "h", 14, 0, {"value": "1"}, "return"),
+        ("return", "h", 14, 0, {"value": "zero"}, "return"),
+        ("return", "g", 11, 0, {"value": "[1, 3"}, "return"),
         ("return", "f", 7, 0, {"event": "exception", "value": "KeyError('b')"}, "exception"),
     ],
 )
