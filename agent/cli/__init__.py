@@ -19,7 +19,10 @@ def main() -> None:
     stop = _Stop()
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
-    sys.exit(_run(sys.argv[1:]))
+    status = _run(sys.argv[1:])
+    for number in (signal.SIGINT, signal.SIGTERM):  # all is said and cleared: the status stays what it is
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit(status)
 
 
 class _Stop:
