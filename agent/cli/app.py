@@ -216,9 +216,7 @@ def replay(
 @app.command()
 def simulate(
     target: Annotated[str, typer.Argument(metavar="FILE::FUNCTION", help="The function, by qualified name.")],
-    call: Annotated[
-        str, typer.Option(metavar="CALL", help='The call, in the file\'s own names: "f(1, 2)".')
-    ],
+    call: Annotated[str, typer.Option(metavar="CALL", help='The call, in the file\'s own names: "f(1, 2)".')],
     prediction: Annotated[
         Path,
         typer.Option(
