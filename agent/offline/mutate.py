@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import libcst as cst
 
 from agent.offline import definitions, expressions, statements
+from agent.offline.site import Pool, Site, is_docstring, pool_of
 from agent.offline.source import Edit, Function, Source
 
 PLACE = 1.5
@@ -45,7 +46,7 @@ def mutants(
         first, last = source.line(function.start), source.line(function.end)
         if not any(first < line <= last or line == first == last for line in suspicion):
             continue
-        pool = expressions.pool_of(source, function, prose)
+        pool = pool_of(source, function, prose)
         most = max((s for at, s in suspicion.items() if first < at <= last or first == last), default=0.0)
         for cost, kind, line, edits in _all(source, function, pool):
             place = suspicion.get(line, 0.0) or 0.3 * most
@@ -62,15 +63,13 @@ def mutants(
 
 
 def _all(
-    source: Source, function: Function, pool: expressions.Pool
+    source: Source, function: Function, pool: Pool
 ) -> Iterator[tuple[float, str, int, tuple[Edit, ...]]]:
     for node in source.walk(function.node.body):
         if not isinstance(node, cst.BaseExpression) or not _mutable(source, node, function):
             continue
         start, end = source.span(node)
-        site = expressions.Site(
-            source, function, node, source.names_at(function, start), pool, source.parent(node)
-        )
+        site = Site(source, function, node, source.names_at(function, start), pool, source.parent(node))
         line = source.line(_statement_start(source, node))
         at = max(line, source.line(start))
         for cost, kind, text in expressions.changes(site):
@@ -90,7 +89,7 @@ def _mutable(source: Source, node: cst.CSTNode, function: Function) -> bool:
     if statements.enclosing(source, node) is not function.node:
         return False
     parent = source.parent(node)
-    if expressions.is_docstring(source, node):
+    if is_docstring(source, node):
         return False
     if isinstance(parent, cst.Attribute) and parent.attr is node:
         return False

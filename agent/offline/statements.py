@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import libcst as cst
 
-from agent.offline.expressions import Pool, renamed, substitute
+from agent.offline.expressions import renamed, substitute
+from agent.offline.site import Pool
 from agent.offline.source import Edit, Function, Source, free_names
 
 Change = tuple[float, str, int, tuple[Edit, ...]]
