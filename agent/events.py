@@ -20,20 +20,6 @@ Stage = Literal[
     "score",
 ]
 
-STAGES: tuple[Stage, ...] = (
-    "intake",
-    "open",
-    "reproduce",
-    "intend",
-    "propose",
-    "simulate",
-    "check",
-    "run",
-    "compare",
-    "decide",
-    "score",
-)
-
 
 @dataclass(frozen=True)
 class Progress:
