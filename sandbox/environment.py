@@ -247,7 +247,7 @@ def _finish_instance(bench: Workbench) -> None:
         "git config --global --add safe.directory /testbed\n"
         "! git check-ignore -q x/__pycache__/x.pyc ||"
         f" {PREFIX}/bin/python -m compileall -q . >/dev/null || true\n"
-        "rm -f /root/.gitconfig .git/ORIG_HEAD .git/FETCH_HEAD",
+        "rm -f ~/.gitconfig .git/ORIG_HEAD .git/FETCH_HEAD",
         cwd=WORKDIR,
         quiet=True,
     )

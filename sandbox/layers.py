@@ -140,7 +140,7 @@ class Workbench:
         """Take away what must not be committed."""
         self.script(
             "clean up",
-            f"cd / && rm -rf {BUILD_DIR} /root/.cache /var/lib/apt/lists/* /var/cache/apt/*.bin "
+            f"cd / && rm -rf {BUILD_DIR} ~/.cache /var/lib/apt/lists/* /var/cache/apt/*.bin "
             "/var/cache/apt/archives/*.deb && { [ ! -d /tmp ] || find /tmp -mindepth 1 -delete; }",
             quiet=True,
         )
