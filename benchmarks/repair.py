@@ -28,7 +28,15 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-SHOWN = {"verified": "fixed", "not_fixed": "WRONG", "no_patch": "none", "refused": "refused"}
+SHOWN = {
+    "verified": "fixed",
+    "not_fixed": "WRONG",
+    "no_patch": "none",
+    "refused": "refused",
+    "error": "ERROR",
+}
+USAGE = 2
+"""The command's exit status for a test that shows no bug; another without an outcome: the environment."""
 
 
 def lay_out(row: dict[str, Any], folder: Path) -> None:
@@ -45,7 +53,8 @@ def lay_out(row: dict[str, Any], folder: Path) -> None:
 
 
 def repair(row: dict[str, Any], seconds: float, sandbox: str) -> dict[str, Any]:
-    """One run of the command: ``status`` (``refused``: it did not start) and what it cost."""
+    """One run of the command: ``status`` (``refused``: the test shows no bug; ``error``: the environment
+    failed, which says nothing of the search) and what it cost."""
     out: dict[str, Any] = {"task_id": row["task_id"]}
     with tempfile.TemporaryDirectory(prefix="fixbug-bench-") as name:
         folder = Path(name)
@@ -66,7 +75,8 @@ def repair(row: dict[str, Any], seconds: float, sandbox: str) -> dict[str, Any]:
         outcome = json.loads(ran.stdout)
         outcome["patch"]
     except (ValueError, KeyError):
-        return out | {"status": "refused", "why": " ".join(ran.stderr.split())[-300:]}
+        status = "refused" if ran.returncode == USAGE else "error"
+        return out | {"status": status, "why": " ".join(ran.stderr.split())[-300:]}
     return out | {
         "status": outcome["status"],
         "patch": outcome["patch"],
@@ -116,7 +126,7 @@ def main() -> None:
     print(
         f"\n{len(results)} bugs: {counts['verified']} fixed by the hidden test, "
         f"{counts['not_fixed']} wrong patches claimed, {counts['no_patch']} without a patch, "
-        f"{counts['refused']} refused; {total:.0f} s of attempts, "
+        f"{counts['refused']} refused, {counts['error']} errors; {total:.0f} s of attempts, "
         f"{time.monotonic() - began:.0f} s on the clock with {asked.workers} workers"
     )
     if asked.json:

@@ -54,11 +54,6 @@ def read_value(text: str) -> Any:
     return value
 
 
-def is_plain(value: Any) -> bool:
-    """Whether a value is a literal through and through."""
-    return not isinstance(value, Opaque)
-
-
 def _literal(node: ast.expr) -> Any:
     """``ast.literal_eval``, and also ``set()``, ``frozenset({...})``, ``inf`` and ``nan`` as ``repr``
     writes them."""
