@@ -22,6 +22,8 @@ class Limits:
     processes: int = 512
     file_mb: int = 2048
     """Largest file that a command may write, in MiB."""
+    disk_mb: int = 10240
+    """What may be written in all, in MiB; looked at once a second (Docker kind only)."""
     output_bytes: int = 1_000_000
     """A command's output past this is dropped from the middle (head and tail are kept)."""
     command_seconds: float = 120.0

@@ -13,6 +13,7 @@ import threading
 import time
 import traceback
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +21,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from sandbox import ExecResult, SandboxSpec
 from sandbox.copying import repository_copy
+from sandbox.disk import DiskGuard
 from sandbox.errors import EngineError, ImageError, SandboxDied, SandboxError, UsageError
 from sandbox.hardening import container_limits, scrub
 from sandbox.owner import Owner, this_process
@@ -156,6 +158,7 @@ class DockerSandbox:
         self._dead = ""
         self._container = f"fixbug-{secrets.token_hex(6)}"
         self._shell: Shell | None = None
+        self._disk = DiskGuard(connect, self._container, spec.limits.disk_mb << 20)
         try:
             self._hello = self._start(spec.image)
             self._make_scratch()
@@ -344,14 +347,24 @@ class DockerSandbox:
                 else:
                     self._put(self._file(source, stdin))
             try:
-                return self._shell.execute(
-                    command, timeout=timeout, cwd=cwd, env=env, stdin=source, limit=limit, content=content
-                )
+                with self._disk.during() as over:
+                    raw = self._shell.execute(
+                        command, timeout=timeout, cwd=cwd, env=env, stdin=source, limit=limit, content=content
+                    )
+                return self._full(raw, over[-1]) if over else raw
             except ShellGoneError as error:
                 raise self._died(str(error)) from error
             except BaseException:
                 self._dead = "a command in it was interrupted"
                 raise
+
+    def _full(self, raw: Raw, used: int) -> Raw:
+        """The result of a command that was ended because of what is written."""
+        said = (
+            f"\n[it was ended: {used >> 20} MiB are written in this sandbox, and {self.spec.limits.disk_mb} MiB "
+            "is the limit; remove files]\n"
+        )
+        return replace(raw, data=raw.data + said.encode(), exit_code=raw.exit_code or 137)
 
     def _died(self, why: str) -> SandboxDied:
         """The container or the engine is gone: say which, and never use it again."""
