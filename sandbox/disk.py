@@ -1,4 +1,4 @@
-"""A bound on what a container writes, where the engine has none to give (most storage drivers know no quota)."""
+"""A bound on what a container writes: most of an engine's storage drivers know no quota."""
 
 from __future__ import annotations
 

@@ -361,8 +361,8 @@ class DockerSandbox:
     def _full(self, raw: Raw, used: int) -> Raw:
         """The result of a command that was ended because of what is written."""
         said = (
-            f"\n[it was ended: {used >> 20} MiB are written in this sandbox, and {self.spec.limits.disk_mb} MiB "
-            "is the limit; remove files]\n"
+            f"\n[it was ended: {used >> 20} MiB are written in this sandbox, and "
+            f"{self.spec.limits.disk_mb} MiB is the limit; remove files]\n"
         )
         return replace(raw, data=raw.data + said.encode(), exit_code=raw.exit_code or 137)
 

@@ -95,7 +95,7 @@ git apply --numstat -z "$S/patch" 2>/dev/null | cut -z -f3 | git ls-files -z -o 
 before=$(git write-tree) || exit 1
 rm -f "$S/rejects"
 # Nor does it mind the repository's own files, as git does.
-if patch -p1 --force --dry-run -i "$S/patch" 2>&1 | grep -E "^(checking|patching) file ['\"]?(.*/)?\.git/"; then
+if patch -p1 --force --dry-run -i "$S/patch" 2>&1 | grep -E "^[a-z]+ing file ['\"]?(.*/)?\.git/"; then
     exit 9
 fi
 if patch -p1 --force --fuzz=5 --no-backup-if-mismatch -r "$S/rejects" -i "$S/patch" >"$S/patch.out" 2>&1; then

@@ -156,7 +156,7 @@ def test_a_link_to_the_outside_is_no_way_out(box: DockerSandbox) -> None:
 
 
 def test_proc_and_metadata(box: DockerSandbox, docker_client: DockerClient) -> None:
-    """The host's environment, command lines, kernel switches or a cloud's metadata service seen from inside."""
+    """The host's environment, command lines or kernel switches, seen or set from inside."""
     seen = box.run("cat /proc/*/environ /proc/*/cmdline /proc/mounts 2>/dev/null; env").output
     assert SECRET not in seen
     assert str(Path.home()) not in seen.replace("HOME=/root", "") or str(Path.home()) == "/root"
