@@ -43,6 +43,11 @@ def prediction_json(prediction: Prediction) -> dict[str, Any]:
         "forgiven": prediction.forgiven,
         "illegal": prediction.illegal,
         "blind": prediction.blind,
+        "dense": prediction.dense,
+        "checked": prediction.checked,
+        "findings": prediction.findings,
+        "resampled": prediction.resampled,
+        "repaired": prediction.repaired,
         "trace": write_trace(prediction.trace),
         "raw": prediction.raw,
     }

@@ -31,17 +31,12 @@ from agent.patch import split, without_tests
 from agent.proposer import Brief, Proposal, Proposer
 from agent.record import AttemptRecord
 from agent.task import Task
+from agent.world.chat import ChatSimulator
 from agent.world.compare import Divergence, first_divergence
 from agent.world.intent import Expectation, draw_expectations, from_probes
 from agent.world.probes import ProbedTest, probe_test
-from agent.world.simulate import (
-    ChatSimulator,
-    NoSimulator,
-    OracleSimulator,
-    Prediction,
-    Simulator,
-    build_scene,
-)
+from agent.world.scene import build_scene
+from agent.world.simulate import NoSimulator, OracleSimulator, Prediction, Simulator
 from agent.world.trace import Trace, read_trace
 from agent.world.verdict import Verdict, judge, judge_observed, row
 from prompts import render

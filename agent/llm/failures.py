@@ -35,6 +35,11 @@ _PARAMETERS = {
     "max_completion_tokens": r"max_completion_tokens",
     "max_tokens": r"max_tokens",
     "temperature": r"temperature",
+    "top_p": r"top_p",
+    "skip_special_tokens": r"skip_special_tokens",
+    "add_special_tokens": r"add_special_tokens",
+    "stop_token_ids": r"stop_token_ids",
+    "prompt_token_ids": r"prompt.{0,80}\b(str|string|text)\b",
 }
 """Optional parameters, and how servers name them when they refuse one."""
 _NEVER_AGAIN = ("insufficient_quota", "billing_hard_limit_reached", "billing_not_active")

@@ -46,5 +46,19 @@ def check(
     return Checked(tuple(findings), "unknown" if cut else "wrong" if findings else "consistent")
 
 
+def check_files(trace: Trace, texts: Mapping[str, str], *, complete: bool = True) -> Checked:
+    """Check a dense trace of functions of several files (path → text), each against its own."""
+    findings: list[Finding] = []
+    for path, text in texts.items():
+        try:
+            program = Program(text, path)
+        except (SyntaxError, ValueError, RecursionError):
+            continue
+        findings += check(trace, program).findings
+    findings.sort(key=lambda finding: finding.index)
+    cut = not complete or bool(trace.limits)
+    return Checked(tuple(findings), "unknown" if cut else "wrong" if findings else "consistent")
+
+
 def _line(trace: Trace, index: int) -> int:
     return trace.frames[index - 1].line if index else trace.frames[index].line

@@ -7,8 +7,8 @@ that can follow the last in its call.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 from agent.world.flow import EXIT, Program, Unit
@@ -31,6 +31,12 @@ class Finding:
     line: int
     expected: str
     found: str
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Right values of locals at the wrong frame, where they are known."""
+    value: str | None = None
+    """What is returned, where that is known."""
+    to: int | None = None
+    """The line that comes next, where there is only one."""
 
     @property
     def text(self) -> str:
@@ -77,7 +83,14 @@ def illegal_frames(trace: Trace, program: Program) -> Iterator[Finding]:
             wrong = _step(trace.frames[before], trace.frames[here], unit)
             if wrong:
                 found = f"{trace.frames[here].event} at line {trace.frames[here].line}"
-                yield Finding(here, "line", trace.frames[before].line, wrong, found)
+                last = trace.frames[before]
+                to = only(unit.successors.get(last.line, frozenset())) if last.event == "line" else None
+                yield Finding(here, "line", last.line, wrong, found, to=to)
+
+
+def only(lines: frozenset[int]) -> int | None:
+    """The one line that there is; None for several, or for leaving."""
+    return next(iter(lines)) if len(lines) == 1 and EXIT not in lines else None
 
 
 def _step(last: Frame, frame: Frame, unit: Unit) -> str:

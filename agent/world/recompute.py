@@ -25,7 +25,7 @@ from agent.world.interpret import (
     plain,
     read_plain,
 )
-from agent.world.legality import Activation, Finding, activation, by_activation
+from agent.world.legality import Activation, Finding, activation, by_activation, only
 from agent.world.trace import Frame, Trace, states
 from agent.world.values import Opaque, read_value
 
@@ -159,6 +159,10 @@ def contradicts(value: Any, text: str) -> bool:
         odd = text[:1] in "'\"[({-0123456789" or text.isidentifier()
         return isinstance(seen, Opaque) and not seen.cut and not seen.masked and odd
     return not same
+
+
+def _text(value: Any) -> str | None:
+    return repr(value) if plain(value) else None
 
 
 def _shown(value: Any) -> str:
@@ -303,7 +307,9 @@ class _Recomputed:
             text = story.states[indices[0]].get(argument)
             if text is not None and contradicts(value, text):
                 said = f"{name} called with {argument} = {_shown(value)}"
-                found.append(Finding(indices[0], "arguments", line, said, f"{argument} = {_cut(text)}"))
+                came = f"{argument} = {_cut(text)}"
+                right = {argument: repr(value)}
+                found.append(Finding(indices[0], "arguments", line, said, came, right))
         last = story.frames[indices[-1]]
         before = story.frames[indices[-2]] if len(indices) > 1 else last
         if last.event != "return" or before.event == "exception" or last.value is None:
@@ -328,9 +334,11 @@ class _Recomputed:
             if lines and then.event == "line" and not self.taken(then.line, lines, value):
                 where = " or ".join(f"line {n}" for n in sorted(lines[0 if value else 1]) if n) or "the end"
                 found = f"line {then.line}"
-                yield self.finding(after, "branch", here, f"{_source(node)} is {value}: {where}", found)
+                said = f"{_source(node)} is {value}: {where}"
+                yield self.finding(after, "branch", here, said, found, to=only(lines[0 if value else 1]))
             elif lines and then.event == "return" and value:
-                yield self.finding(after, "branch", here, f"{_source(node)} is True", "a return")
+                said = f"{_source(node)} is True"
+                yield self.finding(after, "branch", here, said, "a return", to=only(lines[0]))
         if then.event == "line":
             yield from self.compare(interpreter, node, position, after)
         elif then.event == "return" and way == "next" and not self.unit.resumes and not self.detours:
@@ -345,9 +353,10 @@ class _Recomputed:
     def returned(self, value: Any, here: Frame, after: int) -> Iterator[Finding]:
         then = self.frame(after)
         if then.event == "exception":
-            yield self.finding(after, "exception", here, f"the value {_shown(value)}", _cut(then.value))
+            said = f"the value {_shown(value)}"
+            yield self.finding(after, "exception", here, said, _cut(then.value), value=_text(value))
         elif then.event == "return" and then.value is not None and contradicts(value, then.value):
-            yield self.finding(after, "return", here, _shown(value), _cut(then.value))
+            yield self.finding(after, "return", here, _shown(value), _cut(then.value), value=_text(value))
 
     def raised(self, kind: str, position: int, after: int) -> Iterator[Finding]:
         here, then = self.frame(position), self.frame(after)
@@ -421,11 +430,15 @@ class _Recomputed:
         if taken >= len(items):
             if then.event == "line" and then.line in lines[0] and then.line not in lines[1]:
                 found = f"line {then.line}, one more round"
-                yield self.finding(after, "item", here, f"the loop to end after {len(items)} rounds", found)
+                said = f"the loop to end after {len(items)} rounds"
+                yield self.finding(after, "item", here, said, found, to=only(lines[1]))
             return
         if then.event == "return" or (then.line in lines[1] and then.line not in lines[0]):
             found = f"{then.event} at line {then.line}"
-            yield self.finding(after, "item", here, f"one more round with {_shown(items[taken])}", found)
+            said = f"one more round with {_shown(items[taken])}"
+            name = node.target.id if isinstance(node.target, ast.Name) else None
+            right = {name: repr(items[taken])} if name and plain(items[taken]) else {}
+            yield self.finding(after, "item", here, said, found, right, to=only(lines[0]) if right else None)
             return
         other = Interpreter(self.state(position), self.outside, _no_calls)
         try:
@@ -436,7 +449,8 @@ class _Recomputed:
             text = self.state(after).get(name)
             if text is None or contradicts(value, text):
                 said = f"{name} = {_shown(value)}"
-                yield self.finding(after, "item", here, said, f"{name} = {_cut(text)}")
+                came = f"{name} = {_cut(text)}"
+                yield self.finding(after, "item", here, said, came, {name: repr(value)})
 
     def came_from(self, node: ast.For, position: int) -> bool:
         """Whether the event before was in the body of this loop, so that this is its next round."""
@@ -476,11 +490,12 @@ class _Recomputed:
                 continue
             if text is None:
                 if bound:
-                    yield self.finding(after, "value", here, f"{name} = {_shown(value)}", f"no {name}")
+                    said = f"{name} = {_shown(value)}"
+                    right = {name: repr(value)} if plain(value) else {}
+                    yield self.finding(after, "value", here, said, f"no {name}", right)
             elif (bound or direct) and contradicts(value, text):
-                yield self.finding(
-                    after, "value", here, f"{name} = {_shown(value)}", f"{name} = {_cut(text)}"
-                )
+                said, came = f"{name} = {_shown(value)}", f"{name} = {_cut(text)}"
+                yield self.finding(after, "value", here, said, came, {name: repr(value)})
         changed = set(interpreter.changed) | interpreter.unbound | _stored([*_header(node)])
         changed |= {n for n, v in interpreter.values.items() if any(v is c for c, _ in interpreter.mutated)}
         open_ = bool(interpreter.mutated) or interpreter.called
@@ -502,12 +517,22 @@ class _Recomputed:
             except CannotTell:
                 continue
             if (not in_place or _fixed(value)) and contradicts(value, text):
-                yield self.finding(
-                    after, "value", here, f"{name} = {_cut(old)} as before", f"{name} = {_cut(text)}"
-                )
+                said, came = f"{name} = {_cut(old)} as before", f"{name} = {_cut(text)}"
+                yield self.finding(after, "value", here, said, came, {name: old})
 
-    def finding(self, after: int, what: str, here: Frame, expected: str, found: str) -> Finding:
-        return Finding(self.indices[after], what, here.line, expected, found)
+    def finding(
+        self,
+        after: int,
+        what: str,
+        here: Frame,
+        expected: str,
+        found: str,
+        names: Mapping[str, str] | None = None,
+        *,
+        value: str | None = None,
+        to: int | None = None,
+    ) -> Finding:
+        return Finding(self.indices[after], what, here.line, expected, found, names or {}, value, to)
 
 
 def _no_calls(name: str, values: list[Any], named: dict[str, Any]) -> Any:

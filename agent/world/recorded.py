@@ -8,11 +8,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agent.errors import TracingError, UsageError
+from agent.world.answer import parse_prediction
 from agent.world.cwm import is_cwm, read_cwm
 from agent.world.flow import Program
 from agent.world.loose import read_object
 from agent.world.probes import ProbedTest
-from agent.world.simulate import FunctionSource, Scene, parse_prediction
+from agent.world.scene import FunctionSource, Scene
 from agent.world.trace import Trace, read_trace
 
 FORMATS = (

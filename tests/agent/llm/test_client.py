@@ -266,7 +266,7 @@ def test_keys_never_show(scripted: Start) -> None:
     while error is not None:
         chain += f"{error!r} {error}"
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    assert KEY not in chain + repr(s.events) + repr(s.model.settings)
+    assert KEY not in chain + repr(s.events) + repr(s.model.endpoint.settings)
     assert "[key]" in chain
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from agent.world.chat import simulation_prompt
 from agent.world.probes import probe_test
-from agent.world.simulate import build_scene, simulation_prompt
+from agent.world.scene import build_scene
 from agent.world.trace import Frame, Trace
 
 SECRET = "917345"
