@@ -29,8 +29,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from sandbox.inside import START, sources
+
 ROOT = Path(__file__).resolve().parents[1]
-TRACER, RUNNER = ROOT / "sandbox" / "tracer.py", ROOT / "sandbox" / "runner.py"
+TRACER = ROOT / "sandbox" / "tracer.py"
 MINORS = range(6, 14)
 PEERS = {"repr": "settrace + repr(locals())", "pysnooper": "PySnooper", "hunter": "hunter"}
 TARGETS = {
@@ -227,14 +229,6 @@ for kind, make in (("hot", Hot), ("rich", Rich)):
 print(json.dumps(found))
 """
 
-START = """\
-import json, os, sys
-job = json.loads(sys.stdin.buffer.read().decode("utf-8"))
-names = {"__name__": "_fixbug_runner"}
-exec(compile(job["runner"], "<fixbug runner>", "exec"), names)
-sys.exit(names["main"](job, job["tracer"]))
-"""
-
 
 def interpreters(wanted: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Version and path of each Python found; those that were asked for by ``3.X``, else all."""
@@ -319,7 +313,7 @@ def whole_run(inside: str, folder: Path, pairs: int, say: list[str]) -> float | 
         "tests": ["test_template.py"], "scripts": [], "options": ["-q", "-p", "no:cacheprovider"], "runs": 1,
         "root": str(folder / "root"), "cache": str(folder / "cache"), "token": "t",
         "results": str(folder / "results"), "record": str(folder / "record"),
-        "runner": RUNNER.read_text("utf-8"), "tracer": TRACER.read_text("utf-8"),
+        **sources(),
         "functions": {"jinja2/parser.py": ["Parser.parse_primary", "Parser.subparse"]},
         "max_frames": 20000, "max_seconds": 600,
     }  # fmt: skip

@@ -1,41 +1,31 @@
-"""Runs tests in a sandbox and reads what became of them; traces a test, and tells which lines tests execute.
+"""Runs tests in a sandbox and reads what became of them; traces a test, and tells which lines tests
+execute.
 
-The work inside is done by ``runner.py`` and ``tracer.py``, whose text goes in on standard input: no
-file of ours lies where the code under test could change it. Results come back in a file, never by
-reading what a terminal shows.
+Each test runs with the runner that its repository means it for: pytest; Django's own
+(``tests/runtests.py``, or a project's ``manage.py test``); sympy's (``bin/test``); unittest where there is no
+pytest. Ids have one form for all, ``FILE::Class::test``; labels of other runners (``app.tests.Class.test``,
+``test (app.tests.Class)``) are taken too. What is done inside is in ``runners/``.
 """
 
 from __future__ import annotations
 
 import difflib
 import json
-import secrets
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import cache
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from sandbox import ExecResult, Sandbox
-from sandbox.errors import SandboxError, TracingError, UsageError
+from sandbox import Sandbox
+from sandbox.errors import TracingError, UsageError
+from sandbox.inside import Done, Mode, go, tail
 from sandbox.record import expand, expand_lines
 
 __all__ = ["CaseResult", "TestRun", "TracedTest", "collect", "executed_lines", "run_tests", "trace_test"]
 
 Outcome = Literal["passed", "failed", "error", "skipped"]
-Mode = Literal["run", "collect", "trace", "lines"]
 
-_START = """\
-import json, os, sys
-job = json.loads(sys.stdin.buffer.read().decode("utf-8"))
-os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-names = {"__name__": "_fixbug_runner"}
-exec(compile(job["runner"], "<fixbug runner>", "exec"), names)
-sys.exit(names["main"](job, job["tracer"]))
-"""
-_NO_PYTHON = 127
 _PYTEST_USAGE, _PYTEST_NOTHING = 4, 5
 
 
@@ -116,7 +106,7 @@ def executed_lines(
     imported = found.pop("", {})
     if not found and not done.ran:
         raise TracingError(
-            f"no test ran while its lines were to be recorded:\n{_tail(done.result.output)}",
+            f"no test ran while its lines were to be recorded:\n{tail(done.result.output)}",
             cure="Run the tests with run_tests to see why.",
         )
     for files in found.values():
@@ -148,50 +138,24 @@ def trace_test(
     """
     followed = None
     if functions is not None:
-        followed = {**{f: list(names) for f, names in functions.items()}, test.split("::")[0]: []}
+        followed = {file: list(names) for file, names in functions.items()}
     options = {"functions": followed, "runs": runs, "max_frames": max_frames, "max_seconds": 0.7 * timeout}
     with _replaced(sandbox, replace or {}):
         done = _perform(sandbox, "trace", [test], timeout, options)
+    return traced(done, runs, test)
+
+
+def traced(done: Done, runs: int, what: str) -> TracedTest:
+    """What a traced go recorded. Raises ``TracingError`` for a record that is none."""
     try:
         trace = expand(done.record)
     except ValueError as error:
         raise TracingError(
-            f"the trace of {test} cannot be read: {error}", cure="Trace fewer functions, or report this."
+            f"the trace of {what} cannot be read: {error}", cure="Trace fewer functions, or report this."
         ) from error
     notes = ["PYTHONHASHSEED was 0", *done.notes]
     notes += [json.loads(line)["note"] for line in trace.splitlines() if line.startswith('{"note"')]
     return TracedTest(_runs(done, runs), trace, tuple(dict.fromkeys(notes)))
-
-
-# --- one go in the sandbox ----------------------------------------------------------------------
-
-
-@dataclass
-class _Done:
-    tests: Sequence[str]
-    result: ExecResult
-    records: list[dict[str, Any]]
-    record: bytes = b""
-    notes: list[str] = field(default_factory=list)
-
-    def all(self, key: str) -> Iterator[dict[str, Any]]:
-        return (r for r in self.records if key in r)
-
-    @property
-    def collected(self) -> list[str]:
-        return [name for r in self.all("collected") for name in r["collected"]]
-
-    @property
-    def was_collected(self) -> bool:
-        return any(True for _ in self.all("collected"))
-
-    @property
-    def ended(self) -> bool:
-        return any(True for _ in self.all("end")) and not self.result.timed_out
-
-    @property
-    def ran(self) -> bool:
-        return any(True for _ in self.all("case"))
 
 
 def _perform(
@@ -200,82 +164,20 @@ def _perform(
     tests: Sequence[str],
     timeout: float,
     options: Mapping[str, Any] | None = None,
-) -> _Done:
+) -> Done:
     job: dict[str, Any] = {"mode": mode, "tests": list(tests), "scripts": [], "options": [], "runs": 1}
     job |= options or {}
-    done = _go(sandbox, job, timeout)
+    done = go(sandbox, job, timeout)
     if not done.was_collected and "unrecognized arguments" in done.result.output:
         job["options"] = ["-o", "addopts="]
-        done = _go(sandbox, job, timeout)
+        done = go(sandbox, job, timeout)
         done.notes.append("addopts was left out: it names options of plugins that are not installed")
     scripts = _found_to_be_scripts(done, mode)
     if scripts:
         job["scripts"] = scripts
-        done = _go(sandbox, job, timeout)
+        done = go(sandbox, job, timeout)
     _check(sandbox, done, mode)
     return done
-
-
-def _go(sandbox: Sandbox, job: Mapping[str, Any], timeout: float) -> _Done:
-    place = f"{sandbox.scratch}/testing"
-    token = secrets.token_hex(8)
-    files = {"results": f"{place}/results.jsonl", "record": f"{place}/record"}
-    whole = {
-        **job,
-        **files,
-        "token": token,
-        "root": sandbox.workdir,
-        "cache": f"{place}/pytest-cache",
-        "runner": _source("runner.py"),
-        "tracer": _source("tracer.py"),
-    }
-    env = {"PYTHONDONTWRITEBYTECODE": "1"}
-    if job["mode"] in ("trace", "lines"):
-        env["PYTHONHASHSEED"] = "0"
-    result = sandbox.run(
-        f"mkdir -p {shlex.quote(place)} && exec $(command -v python || command -v python3 || echo python)"
-        f" -c {shlex.quote(_START)}",
-        timeout=timeout,
-        env=env,
-        stdin=json.dumps(whole).encode(),
-    )
-    records = _results(sandbox, files["results"], token)
-    if not records:
-        raise SandboxError(
-            f"tests could not be started: exit status {result.exit_code}\n{_tail(result.output)}",
-            cure="Install Python in the image, or name an image that has it."
-            if result.exit_code == _NO_PYTHON
-            else "Python 3.6 or later is needed as `python` inside.",
-        )
-    missing = next((r for r in records if "missing" in r), None)
-    if missing:
-        raise SandboxError(
-            f"{missing['missing']} cannot be imported in the sandbox ({missing['why']})",
-            cure=f"Install {missing['missing']} into the image or the environment that `python` is of.",
-        )
-    record = sandbox.read(files["record"]) if job["mode"] in ("trace", "lines") else b""
-    notes = [r["note"] for r in records if "note" in r]
-    return _Done(job["tests"], result, records, record, notes)
-
-
-def _results(sandbox: Sandbox, path: str, token: str) -> list[dict[str, Any]]:
-    """The records of the run that ``token`` names; none when it never began."""
-    try:
-        text = sandbox.read(path).decode("utf-8", "replace")
-    except FileNotFoundError:
-        return []
-    records = []
-    for line in text.splitlines():
-        try:
-            records.append(json.loads(line))
-        except ValueError:  # cut in the middle: the process died there
-            break
-    return records if records and records[0].get("start") == token else []
-
-
-@cache
-def _source(name: str) -> str:
-    return (Path(__file__).parent / name).read_text("utf-8")
 
 
 @contextmanager
@@ -300,7 +202,7 @@ def _replaced(sandbox: Sandbox, texts: Mapping[str, str]) -> Iterator[None]:
 # --- what was asked, and what there is ----------------------------------------------------------
 
 
-def _found_to_be_scripts(done: _Done, mode: Mode) -> list[str]:
+def _found_to_be_scripts(done: Done, mode: Mode) -> list[str]:
     """Files that were asked for and that pytest can make nothing of."""
     found = [r["script"] for r in done.all("script")]
     if (done.was_collected or mode == "collect") and done.ended:
@@ -311,13 +213,15 @@ def _found_to_be_scripts(done: _Done, mode: Mode) -> list[str]:
     return list(dict.fromkeys(t for t in found if t in done.tests))
 
 
-def _check(sandbox: Sandbox, done: _Done, mode: Mode) -> None:
+def _check(sandbox: Sandbox, done: Done, mode: Mode) -> None:
     idle = next((r["idle"] for r in done.all("idle")), None)
     if idle:
         raise UsageError(
             f"{idle} holds no test: pytest collects nothing in it, and run by itself it only defines names",
             cure="Name a test file, a test id such as tests/test_x.py::test_y, or a script.",
         )
+    for unmatched in (r["unmatched"] for r in done.all("unmatched")):
+        _explain(sandbox, [unmatched])
     if done.ran or done.result.timed_out:
         return
     if done.result.exit_code == _PYTEST_NOTHING and mode != "collect":
@@ -337,36 +241,30 @@ def _explain(sandbox: Sandbox, tests: Sequence[str]) -> None:
             listed = sandbox.run("git ls-files -co --exclude-standard -- '*.py'").output.split("\n")
             raise _matches_nothing(test, listed, "no such file in the repository")
         if rest:
-            done = _go(
+            done = go(
                 sandbox, {"mode": "collect", "tests": [path], "scripts": [], "options": [], "runs": 1}, 300
             )
             known = done.collected
             if known and not any(k == test or k.startswith((test + "::", test + "[")) for k in known):
-                raise _matches_nothing(
-                    test, known, f"pytest finds {len(known)} tests in {path}, not this one"
-                )
+                raise _matches_nothing(test, known, f"there are {len(known)} tests in {path}, not this one")
 
 
 def _matches_nothing(test: str, known: Sequence[str], why: str) -> UsageError:
     near = difflib.get_close_matches(test, known, n=3, cutoff=0.5)
-    runner = "" if "/" in test or "::" in test or test.endswith(".py") else _OTHER_RUNNERS
     cure = f"Nearest: {', '.join(near)}." if near else "Ids look like tests/test_x.py::test_y."
-    return UsageError(f"the test {test!r} matches nothing: {why}", cure=cure + runner)
-
-
-_OTHER_RUNNERS = " Labels of other runners (Django's, sympy's) cannot be run yet; only pytest and scripts."
+    return UsageError(f"the test {test!r} matches nothing: {why}", cure=cure)
 
 
 # --- results ------------------------------------------------------------------------------------
 
 
-def _test_run(done: _Done) -> TestRun:
+def _test_run(done: Done) -> TestRun:
     result = done.result
     output = "".join(f"fixbug: {note}\n" for note in done.notes) + result.output
     return TestRun(tuple(_cases(done, 1)), result.exit_code, output, result.seconds, result.timed_out)
 
 
-def _cases(done: _Done, run: int) -> Iterator[CaseResult]:
+def _cases(done: Done, run: int) -> Iterator[CaseResult]:
     """The cases of one run, and an ``error`` for each test that began or was due and has none."""
     finished = set()
     for r in done.all("case"):
@@ -387,10 +285,10 @@ def _cases(done: _Done, run: int) -> Iterator[CaseResult]:
             yield CaseResult(name, "error", lost, 0.0)
     if not finished:
         for name in done.tests or ("the whole suite",):
-            yield CaseResult(name, "error", f"{lost}\n{_tail(done.result.output)}", 0.0)
+            yield CaseResult(name, "error", f"{lost}\n{tail(done.result.output)}", 0.0)
 
 
-def _runs(done: _Done, runs: int) -> tuple[TestRun, ...]:
+def _runs(done: Done, runs: int) -> tuple[TestRun, ...]:
     result, found = done.result, []
     for run in range(1, runs + 1):
         cases = tuple(_cases(done, run))
@@ -398,7 +296,3 @@ def _runs(done: _Done, runs: int) -> tuple[TestRun, ...]:
         code = int(bad) if done.ended else result.exit_code
         found.append(TestRun(cases, code, result.output, sum(c.seconds for c in cases), result.timed_out))
     return tuple(found)
-
-
-def _tail(output: str, lines: int = 12) -> str:
-    return "\n".join(output.rstrip().splitlines()[-lines:])

@@ -141,7 +141,7 @@ def test_ids_that_match_nothing_name_the_nearest(opened: Open) -> None:
         ("tests/test_a.py::test_prise", "Nearest: tests/test_a.py::test_price"),
         ("tests/test_aa.py", "Nearest: tests/test_a.py"),
         ("tests/test_a.py::test_price[1]", "Nearest: tests/test_a.py::test_price"),
-        ("admin.tests.TestX", "other runners"),
+        ("admin.tests.TestX", "no such file"),
         ("helper.py", "holds no test"),
     ):
         for ask in (run_tests, executed_lines):
@@ -399,7 +399,10 @@ def test_python_without_pytest_is_named(opened: Open, tmp_path: Path) -> None:
     """Would catch a missing pytest that reads as a failing test."""
     python = tmp_path / "bare" / "bin" / "python"
     subprocess.run(["python3", "-m", "venv", "--without-pip", str(tmp_path / "bare")], check=True)
-    box = opened({"test_a.py": "def test_a(): pass\n", "script.py": "assert True\n"}, python=str(python))
+    box = opened(
+        {"test_a.py": "import pytest\n\ndef test_a(): pass\n", "script.py": "assert True\n"},
+        python=str(python),
+    )
     with pytest.raises(SandboxError, match="pytest cannot be imported"):
         run_tests(box, ["test_a.py"])
     assert run_tests(box, ["script.py"]).passed

@@ -1,0 +1,81 @@
+"""Who looks on while tests run: nobody, the tracer, or a recorder of executed lines."""
+
+import sys
+from typing import Any, Dict
+
+
+class NoWatcher:
+    """Watches nothing."""
+
+    def start(self, run: int, test: str) -> None:
+        pass
+
+    def stop(self) -> None:
+        pass
+
+    def outcome(self, run: int, outcome: str, message: str) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class TraceWatcher(NoWatcher):
+    """Records a trace; the outcome of a run is the worst of its tests'."""
+
+    def __init__(self, tracer: Any) -> None:
+        self.tracer = tracer
+        self.active = False
+
+    def start(self, run: int, test: str) -> None:
+        self.tracer.start(run)
+        self.active = True
+
+    def stop(self) -> None:
+        if self.active:
+            self.active = False
+            self.tracer.stop()
+
+    def outcome(self, run: int, outcome: str, message: str) -> None:
+        self.tracer.outcome(run, outcome, message)
+
+    def close(self) -> None:
+        self.tracer.close()
+
+
+class LineWatcher(NoWatcher):
+    """Records which lines each test executes."""
+
+    def __init__(self, lines: Any) -> None:
+        self.lines = lines
+
+    def start(self, run: int, test: str) -> None:
+        self.lines.start(test)
+
+    def stop(self) -> None:
+        self.lines.stop()
+
+    def close(self) -> None:
+        self.lines.close()
+
+
+def watcher_for(config: Dict[str, Any], test: str, script: Any) -> NoWatcher:
+    """The watcher that the mode asks for. ``script``: the file whose module body is traced too, or None."""
+    if config["mode"] not in ("trace", "lines"):
+        return NoWatcher()
+    module = type(sys)("_fixbug_tracer")
+    sys.modules[module.__name__] = module
+    exec(compile(config["tracer"], "<fixbug tracer>", "exec"), module.__dict__)
+    if config["mode"] == "lines":
+        return LineWatcher(module.Lines(config["root"], config["record"]))
+    tracer = module.Tracer(
+        config["root"],
+        config["record"],
+        test=test,
+        runs=config["runs"],
+        functions=config["functions"],
+        script=script,
+        max_frames=config["max_frames"],
+        max_seconds=config["max_seconds"],
+    )
+    return TraceWatcher(tracer)
