@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any
 
-from sandbox import ExecResult, SandboxSpec
+from sandbox import ExecResult, SandboxSpec, ready
 from sandbox.copying import repository_copy
 from sandbox.disk import DiskGuard
 from sandbox.errors import EngineError, ImageError, SandboxDied, SandboxError, UsageError
@@ -160,13 +160,7 @@ class DockerSandbox:
         self._shell: Shell | None = None
         self._disk = DiskGuard(connect, self._container, spec.limits.disk_mb << 20)
         try:
-            self._hello = self._start(spec.image)
-            self._make_scratch()
-            if spec.source is not None:
-                self._copy_in(spec.source)
-            history = scrub(self._execute, self.workdir, SCRATCH, spec.base_commit)
-            self.base_commit = history.base
-            self._tree = Worktree(self._execute, self.workdir, SCRATCH)
+            self.base_commit, self._tree = self._open(spec)
         except BaseException:
             self.close()
             raise
@@ -259,6 +253,35 @@ class DockerSandbox:
         tb: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _open(self, spec: SandboxSpec) -> tuple[str, Worktree]:
+        """Start, and see to the repository: the base commit, and the work tree as it was found."""
+        assert spec.image is not None
+        name = None if spec.source is not None else self._ready_name(spec.image)
+        found = ready.find(self._client, name) if name else None
+        self._hello = self._start(name if name and found else spec.image)
+        if found and ready.untouched(self._execute, self.workdir, found):
+            return found.base, Worktree(self._execute, self.workdir, SCRATCH, found.tree)
+        self._make_scratch()
+        if spec.source is not None:
+            self._copy_in(spec.source)
+        history = scrub(self._execute, self.workdir, SCRATCH, spec.base_commit)
+        tree = Worktree(self._execute, self.workdir, SCRATCH)
+        if name:
+            ready.keep(
+                self._client, self._container, name, self._execute, self.workdir, history.base, tree.tree
+            )
+        return history.base, tree
+
+    def _ready_name(self, image: str) -> str | None:
+        from docker.errors import DockerException
+        from requests import RequestException
+
+        try:
+            identity = self._client.api.inspect_image(image)["Id"]
+        except (DockerException, RequestException, OSError):
+            return None  # the start says what is wrong
+        return ready.name_of(identity, self.workdir, self.spec.base_commit)
 
     def _start(self, image: str) -> Hello:
         from docker.errors import APIError, ImageNotFound

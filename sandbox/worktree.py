@@ -33,6 +33,8 @@ set -euo pipefail
 mkdir -p "$S/git/info" "$S/git/refs/heads" "$S/git/objects/info" "$S/dotgit"
 copy "$W/.git" "$S/dotgit"
 cp -Rp "$S/dotgit/config" "$S/dotgit/index" "$S/git/" 2>/dev/null || true
+# Inode numbers and change times differ between a container and the next one of the same files.
+printf '[core]\n\tcheckStat = minimal\n\ttrustctime = false\n' >>"$S/git/config"
 for file in info/exclude shallow; do
     [[ ! -e $S/dotgit/$file ]] || cp "$S/dotgit/$file" "$S/git/$file"
 done
@@ -124,14 +126,21 @@ git clean -ffdq
 )
 
 
-class Worktree:
-    """The repository at ``workdir`` against the tree it was when this was made."""
+RECIPE = _OPEN
+"""What is made in the scratch directory follows from this."""
 
-    def __init__(self, execute: Execute, workdir: str, scratch: str) -> None:
+
+class Worktree:
+    """The repository at ``workdir`` against the tree it was when this was first made.
+
+    ``tree``: that tree's id, where ``scratch`` holds what an earlier one made there.
+    """
+
+    def __init__(self, execute: Execute, workdir: str, scratch: str, tree: str | None = None) -> None:
         self._execute = execute
         self._env = {**GIT_ENV, "W": workdir, "S": scratch}
-        self._tree = self._git(_OPEN, GIT_WORK_TREE=workdir).decode().split()[-1]
-        self._env["TREE"] = self._tree
+        self.tree = tree or self._git(_OPEN, GIT_WORK_TREE=workdir).decode().split()[-1]
+        self._env["TREE"] = self.tree
 
     def diff(self) -> str:
         """See ``Sandbox.diff``. A file whose lines are not UTF-8 is in it as a binary patch."""
