@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import secrets
 import tarfile
@@ -14,6 +13,7 @@ import pytest
 
 from sandbox import SandboxSpec, ready
 from sandbox.docker import DockerSandbox
+from tests.sandbox.images import remove
 from tests.sandbox.repositories import git, small
 
 if TYPE_CHECKING:
@@ -47,9 +47,7 @@ def image(docker_client: DockerClient, docker_image: str, tmp_path: Path) -> Ite
     name = f"fixbug-test-ready-{secrets.token_hex(4)}:latest"
     with_tree(docker_client, docker_image, source, name)
     yield name
-    for made in (ready_name(docker_client, name, base), name):
-        with contextlib.suppress(Exception):
-            docker_client.images.remove(made, force=True)
+    remove(docker_client, name)
 
 
 def ready_name(client: DockerClient, image: str, base: str) -> str:
