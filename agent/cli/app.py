@@ -244,6 +244,83 @@ def simulate(
 
 
 @app.command()
+def sweep(
+    dataset: Annotated[
+        str,
+        typer.Argument(help="verified, lite, full, a hub name, or a .json, .jsonl(.gz) or .parquet file."),
+    ],
+    candidates: Annotated[
+        list[Path],
+        typer.Option(
+            metavar="FILE|RUN",
+            help="Candidate patches: rows with instance_id, model_patch and, where known, system, resolved, "
+            "tokens, usd; SWE-bench predictions; run folders. May be given more than once.",
+        ),
+    ],
+    k: Annotated[
+        str | None, typer.Option(metavar="K,K,…", help="Default: powers of two, and all candidates.")
+    ] = None,
+    selectors: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,…",
+            help="first, random, majority, consensus, regression, reproduction, simulated, hybrid, oracle. "
+            "Default: each that has what it needs.",
+        ),
+    ] = None,
+    instances: o.Instances = None,
+    filter: o.Filter = None,
+    sample: o.Sample = None,
+    seed: Annotated[int, typer.Option(help="Seed of samples, drawn subsets, ties and resampling.")] = 0,
+    execute: Annotated[
+        bool,
+        typer.Option(
+            "--execute",
+            help="Run existing tests, and those that candidates bring, on each distinct patch (Docker).",
+        ),
+    ] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Instances executed at once.")] = 2,
+    test_seconds: Annotated[float, typer.Option(min=1, help="Limit of one run of tests.")] = 240.0,
+    spend_plan: Annotated[
+        bool, typer.Option("--spend-plan", help="Say which k and which selector --budget pays for.")
+    ] = False,
+    budget: Annotated[
+        str | None, typer.Option(metavar="AMOUNT", help="For one instance: 0.50usd, 600s or 200000tokens.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write sweep.json, predictions and the plot here.")
+    ] = None,
+    plot: Annotated[bool, typer.Option(help="Draw best@k against cost (needs matplotlib).")] = True,
+    json: o.AsJson = False,
+) -> None:
+    """What k candidates are worth, by selector: pass@k and best@k with intervals, and what they cost.
+
+    **Examples**
+
+    - `fixbug sweep verified --candidates all-systems.jsonl.gz --k 1,2,4,8`
+    - `fixbug sweep verified --candidates all-systems.jsonl.gz --sample 20 --execute --out sweep/`
+    """
+    from agent.cli.sweep import names, numbers
+    from agent.cli.sweep import sweep as run
+    from agent.scale.study import SweepRequest
+
+    request = SweepRequest(
+        dataset=dataset,
+        candidates=tuple(candidates),
+        ks=numbers(k, "--k"),
+        selectors=names(selectors) or None,
+        instances=names(instances),
+        pattern=filter,
+        sample=sample,
+        seed=seed,
+        execute=execute,
+        workers=workers,
+        test_seconds=test_seconds,
+    )
+    run(request, spend_plan=spend_plan, budget=budget, out=out, plot=plot, json=json)
+
+
+@app.command()
 def doctor(
     model: o.ModelName = None,
     base_url: o.BaseUrl = None,

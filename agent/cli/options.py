@@ -162,6 +162,17 @@ BudgetSeconds = Annotated[
     typer.Option(min=1, help="Seconds for the attempt. (default: 3600)", rich_help_panel=_BOUNDS),
 ]
 Seed = Annotated[int, typer.Option(help="Seed of the offline search.", rich_help_panel=_HOW)]
+Instances = Annotated[
+    str | None, typer.Option(metavar="ID,…", help="Only these instances.", rich_help_panel=_WHAT)
+]
+Filter = Annotated[
+    str | None,
+    typer.Option(metavar="REGEX", help="Only instances whose id it is found in.", rich_help_panel=_WHAT),
+]
+Sample = Annotated[
+    int | None,
+    typer.Option(min=1, help="So many of them, drawn with --seed.", rich_help_panel=_WHAT),
+]
 AsJson = Annotated[
     bool,
     typer.Option("--json", help="Print one JSON object at the end, and nothing else, on standard output."),

@@ -1,0 +1,1 @@
+"""Many attempts and many candidates: candidate sets, selectors, estimators, sweeps and ablations."""
