@@ -46,7 +46,8 @@ def _run(arguments: list[str]) -> int:
     from agent.cli.app import app
     from agent.errors import FixbugError
 
-    json = "--json" in arguments
+    own = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    json = "--json" in own
     try:
         # Typer takes Ctrl-C for itself, and gives back the status that it would have ended with.
         status = app(arguments or ["--help"], prog_name="fixbug", standalone_mode=False)

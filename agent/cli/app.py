@@ -320,6 +320,105 @@ def sweep(
     run(request, spend_plan=spend_plan, budget=budget, out=out, plot=plot, json=json)
 
 
+@app.command(context_settings={"allow_interspersed_args": False})
+def trace(
+    command: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="-- COMMAND",
+            help="A Python command as you would type it: pytest, python FILE, python -m MODULE, "
+            "./tests/runtests.py, python manage.py test, bin/test, each with its arguments.",
+        ),
+    ],
+    functions: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE::NAME,…",
+            help="Follow only these: FILE::function, FILE::Class, FILE::Class.method or FILE. "
+            "(default: everything in the repository)",
+        ),
+    ] = None,
+    runs: Annotated[int, typer.Option(min=1, max=10, help="Runs, back to back in one process.")] = 2,
+    out: Annotated[
+        Path, typer.Option(metavar="FILE", help="Where the trace goes; - for standard output.")
+    ] = Path("trace.jsonl"),
+    show: Annotated[int, typer.Option(metavar="N", min=0, help="Events that are shown.")] = 200,
+    all_: Annotated[bool, typer.Option("--all", help="Show all events.")] = False,
+    text: Annotated[bool, typer.Option("--text", help="Print the trace as plain text, whole.")] = False,
+    repo: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="The repository. (default: the one around this directory; with --image the image's own, "
+            "if it holds one)",
+        ),
+    ] = None,
+    sandbox: Annotated[
+        o.SandboxName | None,
+        typer.Option(help="Where it runs. (default: local, for code that you trust; docker with --image)"),
+    ] = None,
+    image: o.Image = None,
+    python: o.Python = None,
+    network: o.Network = False,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds that the command may take.")] = 300,
+    max_frames: Annotated[int, typer.Option(min=1, help="Events that are recorded, of all runs.")] = 20000,
+    json: o.AsJson = False,
+) -> None:
+    """Run a command in a sandbox and record what it does, line by line, twice in one process.
+
+    **Examples**
+
+    - `fixbug trace -- pytest tests/test_a.py::test_b`
+    - `fixbug trace --functions shop.py::Catalogue -- python script.py 3`
+    - `fixbug trace --image NAME -- ./tests/runtests.py auth_tests.test_validators`
+
+    **Exit status**: 0 every run ended well, 1 one did not (a test failed, the program died or hung), 2 wrong
+    usage, 3 the environment.
+    """
+    from agent.cli.trace import trace as run
+    from agent.tracing import TraceRequest
+
+    request = TraceRequest(
+        command=tuple(command),
+        functions=tuple(f.strip() for one in functions or () for f in one.split(",") if f.strip()),
+        repo=repo,
+        kind=sandbox.value if sandbox else "docker" if image else "local",
+        image=image,
+        python=python,
+        network=network,
+        runs=runs,
+        timeout=timeout,
+        max_frames=max_frames,
+    )
+    run(request, out=out, shown=None if all_ else show, as_text=text, json=json)
+
+
+@app.command()
+def ablate(
+    runs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[NAME=]RUN…",
+            help="Finished runs: run folders, files of candidates with labels, or SWE-bench's reports. "
+            "The first is what the others are compared with.",
+        ),
+    ],
+    seed: Annotated[int, typer.Option(help="Seed of the resampling.")] = 0,
+    json: o.AsJson = False,
+) -> None:
+    """Up because of what? Compare runs that differ in one thing, instance by instance.
+
+    Paired differences with bootstrap intervals, McNemar's exact test, who won and lost which instances, what
+    it cost, and how many instances would show a difference of that size. Nothing is called a gain while the
+    interval holds zero.
+
+    **Example**: `fixbug ablate without=runs/A with=runs/B`
+    """
+    from agent.cli.ablate import ablate as run
+
+    run(runs, seed=seed, json=json)
+
+
 @app.command()
 def doctor(
     model: o.ModelName = None,

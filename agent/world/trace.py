@@ -8,9 +8,10 @@ On disk a trace is JSON Lines, version 1, the form that ``sandbox/tracer.py`` wr
     {"run": 1, "outcome": "passed", "message": ""}                                         one a run
     {"end": true, "limits": {"frames": "stopped at 20000"}}                                last
 
-A field that is absent has its default; a field that is unknown is ignored, so a newer writer can be
-read. A line that is not such an object is an error that names the line. A trace without its last
-line was cut off (the traced process died), which is a limit like any other, named ``cut``.
+A field that is absent has its default; a field that is unknown is ignored, and so is a line of an unknown
+kind, so a newer writer can be read. A line that is not such an object is an error that names the line. A
+trace without its last line was cut off (the traced process died), which is a limit like any other, named
+``cut``; ``"end": false`` says so in its own words.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from sandbox.errors import TracingError
 Event = Literal["call", "line", "return", "exception", "probe"]
 
 VERSION = 1
+_CUT = "the trace has no last line: the traced process died or was stopped"
 
 
 @dataclass(frozen=True)
@@ -111,9 +113,10 @@ def write_trace(trace: Trace) -> str:
     rows = [head | {"runs": len(trace.runs)}]
     rows += [_frame_record(frame) for frame in trace.frames]
     rows += [{"run": o.run, "outcome": o.outcome, "message": o.message} for o in trace.outcomes]
-    if "cut" not in trace.limits:
-        rows.append({"end": True, "limits": dict(trace.limits)})
-    return "".join(json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n" for row in rows)
+    if dict(trace.limits) != {"cut": _CUT}:
+        rows.append({"end": "cut" not in trace.limits, "limits": dict(trace.limits)})
+    text = "".join(json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n" for row in rows)
+    return text.encode("utf-8", "backslashreplace").decode()  # half a surrogate pair is no UTF-8: escaped
 
 
 def read_trace(text: str) -> Trace:
@@ -126,7 +129,7 @@ def read_trace(text: str) -> Trace:
     head: Mapping[str, Any] | None = None
     frames: list[Frame] = []
     outcomes: list[Outcome] = []
-    limits: dict[str, str] = {"cut": "the trace has no last line: the traced process died or was stopped"}
+    limits: dict[str, str] = {"cut": _CUT}
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -145,9 +148,10 @@ def read_trace(text: str) -> Trace:
         elif "outcome" in row:
             run, outcome = _typed(row, "run", int, number, line), _typed(row, "outcome", str, number, line)
             outcomes.append(Outcome(run, outcome, str(row.get("message") or "")))
-        elif row.get("end") is True:
-            limits.pop("cut", None)
-            caps = row.get("limits") or {}
+        elif isinstance(row.get("end"), bool):
+            if row["end"]:
+                limits.pop("cut", None)
+            caps = {} if row.get("limits") is None else row["limits"]
             if not isinstance(caps, dict):
                 raise _broken(number, "has `limits` that are no object", line)
             limits |= {str(name): str(detail) for name, detail in caps.items()}
@@ -223,5 +227,5 @@ def _broken(number: int, problem: str, line: str) -> TracingError:
     shown = line if len(line) <= 120 else line[:117] + "..."
     return TracingError(
         f"line {number} of the trace {problem}: {shown}",
-        cure="each line is one JSON object as docs/world-model.md describes; trace the test again",
+        cure="each line is one JSON object as docs/tracing.md describes; trace the test again",
     )

@@ -13,7 +13,6 @@ from typing import Any, Dict, List, Optional
 from .results import Results, forget, relative
 from .scripts import module_file, repeat
 from .unittest_names import Names
-from .watchers import NoWatcher
 from .with_pytest import run_arguments
 from .with_sympy import is_sympy, run_bin_test
 from .with_unittest import Hook, names_for
@@ -29,7 +28,7 @@ def run_command(config: Dict[str, Any], watch: Any, results: Results) -> int:
     os.chdir(folder)
     forget(root)
     path = os.path.join(folder, target)
-    shown = " ".join((["-m"] if kind == "module" else []) + [target if kind != "code" else "-c ..."] + args)
+    shown = config["tests"][0]
     first = {"module": folder, "code": "", "script": os.path.dirname(os.path.realpath(path))}[kind]
     sys.path[0:1] = [first]
     runner = _runner(kind, target, args, root, path)
@@ -54,9 +53,7 @@ def run_command(config: Dict[str, Any], watch: Any, results: Results) -> int:
         else:
             status = hook.run([path] + args, lambda: runpy.run_path(path, run_name="__main__"))
     else:
-        file: Optional[str] = {"module": module_file, "script": lambda _: path, "code": lambda _: None}[kind](
-            target
-        )
+        file = module_file(target) if kind == "module" else path if kind == "script" else None
         script = relative(file, root) if file else None
         watcher = watch(shown, script)
         return _program(config, kind, target, path, args, shown, watcher, results)
@@ -113,8 +110,3 @@ def _code(text: str) -> None:
         exec(compile(text, "<string>", "exec"), module.__dict__)
     finally:
         sys.modules["__main__"] = before
-
-
-def nobody(name: str, script: Optional[str]) -> NoWatcher:
-    """For a command that is only to be run."""
-    return NoWatcher()

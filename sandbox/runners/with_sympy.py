@@ -136,8 +136,8 @@ class _Hook:
 
         tests.test_file = test_file
         for name in (
-            "entering_test", "test_pass", "test_fail", "test_exception", "test_skip", "test_xfail", "test_xpass",
-            "import_error",
+            "entering_test", "test_pass", "test_fail", "test_exception", "test_skip", "test_xfail",
+            "test_xpass", "import_error",
         ):  # fmt: skip
             setattr(reporter, name, self.listen(name, getattr(reporter, name)))
 
