@@ -34,9 +34,11 @@ def draw(sweep: Sweep, stem: Path) -> list[Path]:
         (line,) = axes.plot(x, y, marker="o", markersize=4, label=name)
         if name == PASS:
             line.set(color="black", linestyle="--")
-        low = [100 * point.value.low for point in points]
-        high = [100 * point.value.high for point in points]
-        axes.fill_between(x, low, high, color=line.get_color(), alpha=0.08, linewidth=0)
+        below = [100 * (point.value.point - point.value.low) for point in points]
+        above = [100 * (point.value.high - point.value.point) for point in points]
+        axes.errorbar(
+            x, y, yerr=[below, above], fmt="none", ecolor=line.get_color(), elinewidth=0.8, alpha=0.5
+        )
     ks = sorted({point.k for point in sweep.points})
     axes.set_xlabel(label)
     axes.set_ylabel("resolved (%)")

@@ -67,7 +67,8 @@ def show_plan(plan: Plan, console: Console) -> None:
 
 
 def _cell(value: Interval) -> str:
-    return f"{100 * value.point:.1f} ({100 * value.low:.0f}-{100 * value.high:.0f})"
+    """The value, and below it the interval: both fit into a narrow terminal."""
+    return f"{100 * value.point:.1f}\n{100 * value.low:.0f}-{100 * value.high:.0f}"
 
 
 def percent(value: Interval) -> str:

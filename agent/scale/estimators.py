@@ -17,6 +17,7 @@ __all__ = [
     "Paired",
     "Subsets",
     "bootstrap",
+    "holm",
     "instances_needed",
     "mcnemar",
     "paired",
@@ -26,6 +27,8 @@ __all__ = [
 ]
 
 CONFIDENCE = 0.95
+FEWEST = 10
+"""With fewer instances a bootstrap interval is too narrow to say anything."""
 RESAMPLES = 10_000
 
 
@@ -133,6 +136,17 @@ def mcnemar(won: int, lost: int) -> float:
     return min(1.0, float(2 * tail / 2**n))
 
 
+def holm(ps: Sequence[float | None]) -> list[float | None]:
+    """p-values corrected for their number (Holm 1979, Scand. J. Statist. 6:65-70). None stays None."""
+    order = sorted((p, i) for i, p in enumerate(ps) if p is not None)
+    corrected: list[float | None] = [None] * len(ps)
+    largest = 0.0
+    for rank, (p, i) in enumerate(order):
+        largest = max(largest, min(1.0, (len(order) - rank) * p))
+        corrected[i] = largest
+    return corrected
+
+
 def instances_needed(
     differences: Sequence[float], *, power: float = 0.8, confidence: float = CONFIDENCE
 ) -> int | None:
@@ -157,6 +171,7 @@ class Paired:
     """What ``b`` has over ``a``, instance by instance."""
 
     difference: Interval
+    instances: int
     won: int
     """Instances on which ``b`` is better."""
     lost: int
@@ -168,6 +183,8 @@ class Paired:
     @property
     def told(self) -> str:
         """``gain`` or ``loss`` only where the interval leaves zero out."""
+        if self.instances < FEWEST:
+            return "too few instances to tell"
         if self.difference.holds(0.0):
             return "no difference shown"
         return "gain" if self.difference.point > 0 else "loss"
@@ -180,6 +197,7 @@ def paired(a: Sequence[float], b: Sequence[float], *, resamples: int = RESAMPLES
     binary = all(value in (0.0, 1.0) for value in (*a, *b))
     return Paired(
         difference=bootstrap([differences], resamples=resamples, seed=seed)[0],
+        instances=len(differences),
         won=won,
         lost=lost,
         p=mcnemar(won, lost) if binary else None,
