@@ -361,22 +361,26 @@ class Attempt:
         return bool(self.ended)
 
     def score(self, patch: str) -> Score | None:
-        """Hidden tests, in a fresh sandbox, on the patch without its changes to tests."""
+        """Hidden tests, in fresh sandboxes: by both verdicts for a row, else without its changes to tests."""
         hidden = self.task.hidden
         if hidden is None or not patch.strip():
             return None
         self._say("score", "hidden tests, in a fresh sandbox", passing=True)
-        cleaned, dropped = without_tests(patch)
         started = time.monotonic()
         if hidden.row is not None:
-            score = score_row(hidden.row, cleaned, image=self.spec.image or "", dropped=dropped)
+            score = score_row(hidden.row, patch, image=self.spec.image or "")
         else:
             assert hidden.tests is not None
+            cleaned, dropped = without_tests(patch)
             score = score_pytest(self.spec, cleaned, hidden.tests, dropped=dropped)
         self.container_seconds += time.monotonic() - started
         self.record.hidden_log(score.log)
         said = "passed" if score.resolved else "failed"
         self._say("score", f"hidden tests {said} ({len(score.passed)} passed, {len(score.failed)} failed)")
+        if score.hardened is not None and score.hardened.resolved != score.resolved:
+            said = "resolved" if score.hardened.resolved else "not resolved"
+            why = "; ".join(score.hardened.reasons) or f"without {', '.join(score.dropped)}"
+            self._say("score", f"the hardened verdict: {said} ({why})")
         return score
 
     # --- what the stages share --------------------------------------------------------------
@@ -549,7 +553,7 @@ class Attempt:
             simulator=predictions[0].label if predictions else "none",
             runs=self.settings.runs,
             samples=self.settings.samples,
-            score={k: v for k, v in asdict(score).items() if k != "log"} if score else None,
+            score=score.to_json() if score else None,
             cost=self._cost(),
             sandbox={"kind": self.spec.kind, "image": self.spec.image, "network": self.spec.network},
             paths={"run": str(self.record.run_folder), "attempt": str(self.record.folder)},
@@ -599,7 +603,7 @@ class Attempt:
 def _status(best: Trial | None, score: Score | None) -> Status:
     if best is None:
         return "no_patch"
-    judged = [] if score is None else [score.resolved]
+    judged = [] if score is None else [score.counts]
     if best.observed.outcomes:
         judged.append(best.observed.passed and not best.observed.broken_neighbours)
     if not judged:

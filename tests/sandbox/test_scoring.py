@@ -97,12 +97,11 @@ def image(docker_client: DockerClient, docker_image: str) -> str:
 def test_verdicts_of_different_candidates_are_their_own(image: str) -> None:
     """Catches a cached verdict (swebench's are kept by name): gold, nothing, a wrong patch, one by one."""
     row = make_row(script(TEST))
-    gold = score_row(row, GOLD, image=image, dropped=("test_twice.py",))
+    gold = score_row(row, GOLD, image=image)
     nothing = score_row(row, "", image=image)
     wrong = score_row(row, WRONG, image=image)
     assert (gold.resolved, nothing.resolved, wrong.resolved) == (True, False, False)
     assert gold.passed == ("test_twice.py::test_two", "test_twice.py::test_type")
-    assert gold.dropped == ("test_twice.py",)
     assert nothing.failed == ("test_twice.py::test_two",)
     assert nothing.passed == ("test_twice.py::test_type",)
 
@@ -176,7 +175,7 @@ def test_a_dotenv_file_does_not_reach_the_environment(
     """Catches swebench's import reading a .env file near the working directory into our environment."""
     (tmp_path / ".env").write_text("FIXBUG_TEST_PLANTED=1\n")
     code = (
-        "import os; from sandbox.scoring import _swebench; _swebench(); "
+        "import os; from sandbox.scoring.official import swebench; swebench(); "
         "print(os.environ.get('FIXBUG_TEST_PLANTED'))"
     )
     root = str(Path(__file__).resolve().parents[2])

@@ -1,0 +1,199 @@
+"""What swebench itself does with a patch: its commands, its eval script, its parsers and its report."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shlex
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from sandbox import ExecResult, Sandbox
+from sandbox.errors import ScoringError, UsageError
+
+__all__ = ["COLUMNS", "Ran", "Spec", "apply", "evaluate", "swebench"]
+
+COLUMNS = (
+    "instance_id", "repo", "version", "FAIL_TO_PASS", "PASS_TO_PASS", "log_parser", "eval_type",
+    "eval_script",
+)  # fmt: skip
+"""What a row needs to be graded."""
+_MAX_LOG = 64 << 20
+"""Bytes of a log that are still parsed. The largest logs of official runs have under 20 MB."""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """One run of an eval script."""
+
+    log: str
+    exit_code: int
+    timed_out: bool
+
+
+class Spec:
+    """A row as swebench understands it. Raises ``UsageError`` for one that it does not."""
+
+    def __init__(self, row: Mapping[str, Any], image: str) -> None:
+        lacking = [column for column in COLUMNS if row.get(column) is None]
+        if lacking:
+            raise UsageError(
+                f"the row lacks {', '.join(lacking)}: it cannot be graded",
+                cure="older exports of SWE-bench lack them; use one with the columns that swebench 5 needs",
+            )
+        library = swebench()
+        if row["log_parser"] not in library.parsers:
+            raise UsageError(
+                f"{row['instance_id']}: swebench has no log parser {row['log_parser']!r}",
+                cure="use a dataset made for swebench 5",
+            )
+        try:
+            self._spec = library.make_test_spec({**row, "image": image})
+            library.EvalType(row["eval_type"])
+        except (ValueError, TypeError, AttributeError) as error:
+            raise UsageError(
+                f"{row['instance_id']}: swebench cannot read the row: {error}", cure="mend the row"
+            ) from error
+        self._row = row
+        self.instance_id: str = self._spec.instance_id
+        self.script: str = self._spec.eval_script
+        self.log_parser: str = self._spec.log_parser
+        self.fail_to_pass: tuple[str, ...] = tuple(self._spec.FAIL_TO_PASS)
+        self.pass_to_pass: tuple[str, ...] = tuple(self._spec.PASS_TO_PASS)
+
+    def report(self, patch: str, log: str) -> dict[str, Any]:
+        """swebench's report on a saved log.
+
+        It may keep results by (model name, instance): each call has a name and a directory of its own.
+        """
+        prediction = {
+            "instance_id": self.instance_id,
+            "model_name_or_path": f"fixbug-{secrets.token_hex(8)}",
+            "model_patch": patch,
+        }
+        with tempfile.TemporaryDirectory(prefix="fixbug-") as directory:
+            path = Path(directory, "test_output.txt")
+            path.write_bytes(log.encode("utf-8", "replace"))
+            try:
+                report = swebench().get_eval_report(self._spec, prediction, str(path), True)
+            except Exception as error:  # its parsers raise whatever an odd log makes them raise
+                raise ScoringError(
+                    f"swebench could not grade the log of {self.instance_id}: "
+                    f"{type(error).__name__}: {error}",
+                    cure=f"check the row's log_parser ({self.log_parser}) and eval_type",
+                ) from error
+        return dict(report[self.instance_id])
+
+    def statuses(self, log: str) -> dict[str, str]:
+        """Test id → PASSED, FAILED, SKIPPED, ERROR or XFAIL, by the row's own parser, as grading reads it."""
+        library = swebench()
+        parse = library.parsers[self.log_parser]
+        inside = log.split(library.start, 1)[-1].split(library.end, 1)[0]
+        found: dict[str, str] = parse(inside, self._spec) or parse(log, self._spec)
+        return found
+
+    def status(self, test: str, statuses: Mapping[str, str]) -> str | None:
+        """The status of an expected test; an id that the dataset cut short matches by its beginning."""
+        key = swebench().resolve_case(test, statuses)
+        return None if key is None else statuses[key]
+
+    def markers(self, log: str) -> tuple[int, int, int]:
+        """How often the log has the lines that only the eval script prints: start, end, exit status."""
+        library = swebench()
+        return log.count(library.start), log.count(library.end), log.count(f"{library.exit_code}: ")
+
+
+def apply(sandbox: Sandbox, patch: str) -> tuple[bool, str]:
+    """Apply ``patch`` by the commands that swebench tries, in its order; what the last one said."""
+    if not patch.strip():
+        return True, "empty"
+    path = f"{sandbox.scratch}/patch.diff"
+    sandbox.write(path, patch.encode("utf-8", "surrogateescape"))
+    said = ""
+    for number, command in enumerate(swebench().commands):
+        if number:  # a failed attempt (--reject) leaves parts behind
+            sandbox.run("git checkout -- . ; git clean -fdq")
+        ran = sandbox.run(f"{command} {path}")
+        if ran.timed_out:
+            raise ScoringError(f"{command} did not end", cure="score it again; this is no answer")
+        if ran.ok:
+            return True, command
+        said = ran.output
+    # every command can exit non-zero with the patch in place
+    if sandbox.run(f"git apply --check --reverse {path}").ok:
+        return True, "already applied"
+    return False, said[-4000:]
+
+
+def evaluate(sandbox: Sandbox, spec: Spec, script: str, timeout: float) -> Ran:
+    """Run an eval script as swebench does. Its whole output goes to a file, and is not cut.
+
+    Raises ``ScoringError`` where nothing can be said about the patch: the script ended before it came
+    to the tests, its log cannot be read, the disk is full.
+    """
+    path, out = f"{sandbox.scratch}/eval.sh", f"{sandbox.scratch}/eval.log"
+    sandbox.write(path, script.encode())
+    quoted = shlex.quote(out)
+    ran = sandbox.run(f"bash {shlex.quote(path)} >{quoted} 2>&1", timeout=timeout)
+    # the tests could have put anything in the log's place, and more than anyone reads
+    size = sandbox.run(f"test -f {quoted} && test ! -L {quoted} && stat -c %s {quoted}").output.strip()
+    if not size.isdigit() or int(size) > _MAX_LOG:
+        raise ScoringError(
+            f"the log of the tests of {spec.instance_id} cannot be read: expected a file of at most "
+            f"{_MAX_LOG >> 20} MB, got {size or 'none'}",
+            cure="look at what the patch makes the tests print; this is no answer",
+        )
+    log = sandbox.read(out).decode("utf-8", "replace")
+    library = swebench()
+    if library.end not in log:
+        _check_disk(sandbox, spec)
+    if library.start not in log and not ran.timed_out:
+        raise ScoringError(
+            f"{spec.instance_id} was not scored: its eval script ended (exit status {ran.exit_code}) "
+            f"before it ran a test; its output ends:\n{log[-2000:]}",
+            cure="look at whether the image is the row's own",
+        )
+    return Ran(log, ran.exit_code, ran.timed_out)
+
+
+def _check_disk(sandbox: Sandbox, spec: Spec) -> None:
+    """A full disk cuts logs short, which would read as failed tests."""
+    probe = f"{shlex.quote(sandbox.scratch)}/probe"
+    ran: ExecResult = sandbox.run(f"head -c 1000000 /dev/zero >{probe}; s=$?; rm -f {probe}; exit $s")
+    if not ran.ok:
+        raise ScoringError(
+            f"{spec.instance_id} was not scored: nothing can be written in its container "
+            f"({ran.output.strip()[-200:] or 'no message'})",
+            cure="free disk space where Docker keeps its data (docker system df), then score it again",
+        )
+
+
+@cache
+def swebench() -> SimpleNamespace:
+    """What is used of swebench. Its import takes a second, and reads a ``.env`` file into the environment."""
+    before = dict(os.environ)
+    try:
+        from swebench.harness import constants
+        from swebench.harness.grading import _resolve_case, get_eval_report
+        from swebench.harness.log_parsers import PARSER_REGISTRY
+        from swebench.harness.run_evaluation import GIT_APPLY_CMDS
+        from swebench.harness.utils import make_test_spec
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+    return SimpleNamespace(
+        make_test_spec=make_test_spec,
+        get_eval_report=get_eval_report,
+        resolve_case=_resolve_case,
+        parsers=PARSER_REGISTRY,
+        commands=tuple(GIT_APPLY_CMDS),
+        EvalType=constants.EvalType,
+        start=constants.START_TEST_OUTPUT,
+        end=constants.END_TEST_OUTPUT,
+        exit_code=constants.TEST_EXIT_CODE,
+    )
