@@ -18,6 +18,7 @@ import tokenize
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from agent.errors import PatchDoesNotApply
 from agent.patch import Part, normalise, split
@@ -117,7 +118,7 @@ def _hunk(path: str, hunk: str) -> Iterator[Change]:
     new = [line[1:] for line in body if line[0] in " +"]
     before = after = None
     if path.endswith((".py", ".pyi")):
-        before, after = _statements(old, start), _statements(new, start)
+        before, after = (_shifted(_statements("\n".join(lines)), start) for lines in (old, new))
     if before is None or after is None:
         before, after = _plain(old, start), _plain(new, start)
     yield from _difference(path, before, after, start)
@@ -140,8 +141,17 @@ def _plain(lines: Sequence[str], start: int) -> list[_Unit]:
     return [_Unit(line.rstrip(), number) for number, line in enumerate(lines, start)]
 
 
-def _statements(lines: Sequence[str], start: int) -> list[_Unit] | None:
-    """The logical lines of a piece of a file, or None where it does not parse by itself."""
+def _shifted(units: Sequence[_Unit] | None, start: int) -> list[_Unit] | None:
+    return None if units is None else [_Unit(unit.text, unit.line + start) for unit in units]
+
+
+@lru_cache(maxsize=20_000)
+def _statements(piece: str) -> tuple[_Unit, ...] | None:
+    """The logical lines of a piece of a file, counted from 0; None where it does not parse by itself.
+
+    Candidates for one instance share most of their context, so pieces come up again and again.
+    """
+    lines = piece.split("\n")
     scaffold = _scaffold(lines)
     text = "\n".join([*scaffold, *lines, *_ending(lines)]) + "\n"
     if not _parses(text):
@@ -154,7 +164,7 @@ def _statements(lines: Sequence[str], start: int) -> list[_Unit] | None:
         for token in tokenize.generate_tokens(io.StringIO(text).readline):
             if token.type == tokenize.NEWLINE:
                 if words and first < began <= last:
-                    units.append(_Unit(" " * indent + " ".join(words), start + began - first - 1))
+                    units.append(_Unit(" " * indent + " ".join(words), began - first - 1))
                 words = []
             elif token.type not in _LAYOUT:
                 if not words:
@@ -162,7 +172,7 @@ def _statements(lines: Sequence[str], start: int) -> list[_Unit] | None:
                 words.append(_spelt(token))
     except (tokenize.TokenError, SyntaxError):
         return None
-    return units
+    return tuple(units)
 
 
 def _scaffold(lines: Sequence[str]) -> list[str]:
