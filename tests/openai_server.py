@@ -1,4 +1,4 @@
-"""A real HTTP server on loopback that speaks OpenAI's chat-completions protocol from a script.
+"""A real HTTP server on loopback that speaks OpenAI's protocols (chat and completions) from a script.
 
 ::
 
@@ -56,6 +56,18 @@ def completion(
         "model": "scripted",
         "choices": [{"index": 0, "message": said, "finish_reason": finish_reason}],
     }
+    if usage is not None:
+        body["usage"] = dict(usage)
+    return Reply(body=body)
+
+
+def continuation(
+    written: str, *, finish_reason: str = "stop", usage: Mapping[str, Any] | None = USAGE
+) -> Reply:
+    """What ``/completions`` answers: the text that follows a prompt."""
+    choice = {"index": 0, "text": written, "finish_reason": finish_reason, "logprobs": None}
+    body: dict[str, Any] = {"id": "cmpl-1", "object": "text_completion", "created": 0, "model": "scripted"}
+    body["choices"] = [choice]
     if usage is not None:
         body["usage"] = dict(usage)
     return Reply(body=body)
@@ -137,7 +149,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         raw = self.rfile.read(int(self.headers.get("Content-Length", "0")))
-        if self.path != "/v1/chat/completions":
+        if self.path not in ("/v1/chat/completions", "/v1/completions"):
             self._send(Reply(404, "no such path", {"Content-Type": "text/plain"}))
             return
         headers = {name.lower(): value for name, value in self.headers.items()}

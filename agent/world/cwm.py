@@ -148,12 +148,13 @@ def _json(value: Any) -> str:
 # -- reading
 
 
-def read_cwm(text: str, program: Program, *, answer_expected: bool = False) -> Reading:
+def read_cwm(text: str, program: Program, *, answer_expected: bool = False, ended: bool = False) -> Reading:
     """Read a prediction of a trace of ``program``, with or without special tokens; prose around is skipped.
 
     ``answer_expected``: the prompt asked for an ``[ANSWER]`` after the trace, so that an answer without one
     was cut. Without special tokens nothing marks the end of a trace: one that ends with its last frame, and
-    no word after it, may have been cut there, and is not complete. Only the first trace in the text is read:
+    no word after it, may have been cut there, and is not complete, unless it is known to have ``ended`` of
+    itself. Only the first trace in the text is read:
     models that are not stopped go on with another problem.
     """
     native = _ACTION in text or any(token in text for token in _TOKENS.values())
@@ -170,7 +171,7 @@ def read_cwm(text: str, program: Program, *, answer_expected: bool = False) -> R
     if complete and answer_expected and "[ANSWER]" not in rest:
         complete = False
         resolver.forgiven.append("the answer ends before its [ANSWER]: it was cut")
-    elif complete and not native and not rest.strip():
+    elif complete and not native and not ended and not rest.strip():
         complete = False
         resolver.forgiven.append("the answer ends with the trace, and nothing says that it is whole")
     limits = {} if complete else {"cut": "the prediction stops before the entry function returns, or was cut"}
