@@ -68,18 +68,21 @@ class History:
     head: str
 
 
-def scrub(execute: Execute, workdir: str, scratch: str, base: str | None) -> History:
+def scrub(
+    execute: Execute, workdir: str, scratch: str, base: str | None, *, packages: bool = True
+) -> History:
     """Leave of the repository at ``workdir`` its history up to ``base`` and nothing else.
 
     Remotes, credentials, other refs, tags, reflogs, stashes, hooks and other work trees go; objects
     that only they reached are pruned; then every commit in the object store is shown to be an
     ancestor of the base. A tree without a repository gets one. What the tree holds beyond its base
-    commit (an image's installation edits) becomes one commit on top, dated like the base.
+    commit (an image's installation edits) becomes one commit on top, dated like the base. ``packages``:
+    the installed packages are looked through too, for a copy of the project that differs from the base.
 
     Raises ``SandboxError`` when HEAD is not the base or when the future cannot be shown to be gone.
     """
     script = files("sandbox").joinpath("scrub.sh").read_text()
-    env = {**GIT_ENV, "W": workdir, "S": scratch, "BASE": base or ""}
+    env = {**GIT_ENV, "W": workdir, "S": scratch, "BASE": base or "", "PACKAGES": "1" if packages else ""}
     ran = execute(script, timeout=900, env=env)
     text = ran.data.decode("utf-8", "replace").strip()
     if not ran.ok:

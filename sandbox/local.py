@@ -105,7 +105,7 @@ class LocalSandbox:
             self._env = self._environment()
             self._ulimits = self._limits()
             _copy(spec.source, Path(self.workdir))
-            history = scrub(self._execute, self.workdir, self.scratch, spec.base_commit)
+            history = scrub(self._execute, self.workdir, self.scratch, spec.base_commit, packages=False)
             self.base_commit = history.base
             self._tree = Worktree(self._execute, self.workdir, self.scratch)
         except BaseException:

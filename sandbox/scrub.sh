@@ -106,4 +106,24 @@ fi
 [[ -z $found ]] || fail "commits that are no ancestors of $base are still in it: ${found//$'\n'/ }"
 [[ $(git for-each-ref --format='%(refname)') == "$current" ]] || fail "it still has other refs than ${current:-HEAD}"
 [[ $(git rev-parse HEAD) == "$head" ]] || fail "its HEAD is not $head"
+
+# A copy of the project among an image's packages that differs from the base may be a later release.
+[[ $PACKAGES ]] || { echo "$base $head"; exit; }
+python=$(type -P python || type -P python3 || true)
+prefix=$(readlink -f "${python:-/usr/bin/python3}")
+shopt -s nullglob
+for site in "${prefix%/bin/*}"/lib/python3*/{site,dist}-packages "${python%/bin/*}"/lib/python3*/{site,dist}-packages \
+    /usr/lib/python3*/dist-packages /usr/local/lib/python3*/{site,dist}-packages; do
+    [[ $site == "$W"/* ]] && continue
+    for package in */__init__.py {src,lib}/*/__init__.py; do
+        package=${package%/__init__.py}
+        [[ ${package##*/} =~ ^(tests?|testing|docs?|examples?|benchmarks?|tools?|scripts?|utils?|build)$ ]] && continue
+        [[ -d $site/${package##*/} && ! $site/${package##*/} -ef $package ]] || continue
+        while IFS= read -r file; do
+            copy=$site/${package##*/}/${file#"$package"/}
+            [[ ! -f $copy || $file == *version*.py ]] || cmp -s "$file" "$copy" ||
+                fail "$copy is another release's: it differs from $file of $base"
+        done < <(git ls-files -- "$package/*.py")
+    done
+done
 echo "$base $head"

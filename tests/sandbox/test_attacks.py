@@ -16,7 +16,8 @@ import pytest
 
 from sandbox import Limits, SandboxSpec
 from sandbox.docker import DockerSandbox
-from sandbox.errors import PatchDoesNotApply
+from sandbox.errors import PatchDoesNotApply, SandboxError
+from tests.sandbox.images import remove
 from tests.sandbox.repositories import git, small
 
 if TYPE_CHECKING:
@@ -233,3 +234,35 @@ def test_nothing_is_left(spec: SandboxSpec, docker_client: DockerClient) -> None
     assert identity not in [found["Id"] for found in docker_client.api.containers(all=True)]
     left = subprocess.run(["pgrep", "-f", "setsid slee[p] 600"], capture_output=True, check=False).stdout
     assert left == b""
+
+
+def test_the_fix_among_the_installed_packages(
+    docker_client: DockerClient, docker_image: str, tmp_path: Path
+) -> None:
+    """An image with a later release of the project installed: the fix can be read there."""
+    source = tmp_path / "source"
+    (source / "src/little").mkdir(parents=True)
+    (source / "src/little/__init__.py").write_text("ONE = 2\n")
+    base = small(source)
+    make = (
+        "site=$(python3 -c 'import site; print(site.getsitepackages()[-1])') && mkdir -p $site/little && "
+        "echo 'ONE = {}' >$site/little/__init__.py"
+    )
+    images = []
+    try:
+        for value in (2, 1):
+            container = docker_client.containers.run(docker_image, ["sleep", "60"], detach=True, init=True)
+            images.append(f"fixbug-test-installed:{value}")
+            try:
+                container.exec_run(["bash", "-c", make.format(value)])
+                container.commit("fixbug-test-installed", str(value))
+            finally:
+                container.remove(force=True)
+        same, later = (SandboxSpec("docker", name, source, base_commit=base) for name in images)
+        with DockerSandbox(same) as box:
+            assert box.run("python3 -c 'import little; print(little.ONE)'").output == "2\n"
+        with pytest.raises(SandboxError, match=r"little/__init__\.py is another release's"):
+            DockerSandbox(later)
+    finally:
+        for name in images:
+            remove(docker_client, name)
