@@ -155,9 +155,8 @@ def _recorded(
     sources: Mapping[str, Sequence[str]],
 ) -> Recording:  # fmt: skip
     lost = [n for n in range(1, request.runs + 1) if trace.outcome(n) is None]
-    if lost and not done.timed_out:
-        numbers = " and ".join(map(str, lost))
-        notes += (f"run {numbers} did not come to its end: the process ended with status {done.exit_code}",)
+    for number in lost if not done.timed_out else ():
+        notes += (f"run {number} did not come to its end: the process ended with status {done.exit_code}",)
     return Recording(
         request, trace, done.traced.trace, done.traced.runs, done.exit_code, done.ok and not lost,
         done.output, done.dropped_bytes, done.seconds, done.timed_out, kind, notes, sources,

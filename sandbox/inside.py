@@ -114,10 +114,14 @@ def go(
         stdin=json.dumps(whole).encode(),
     )
     records = _records(sandbox, files["results"], token)
+    if not records and not sandbox.run(f"test -d {quoted}").ok:
+        raise SandboxError(
+            f"what ran removed the folder that its results go to, {place}: nothing is known of them",
+            cure="a program that removes everything around it can't be judged; let it spare that folder",
+        )
     if not records:
         raise SandboxError(
-            f"it could not be started, or removed its results: exit status {result.exit_code}\n"
-            f"{tail(result.output)}",
+            f"it could not be started: exit status {result.exit_code}\n{tail(result.output)}",
             cure="Install Python in the image, or name an image that has it."
             if result.exit_code == _NO_PYTHON
             else "Python 3.6 or later is needed as `python` inside.",

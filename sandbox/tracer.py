@@ -954,6 +954,22 @@ class _Activation:
         return None
 
 
+def _in_forked_children(action: Callable[[], None]) -> None:
+    """Have ``action`` called in each child that the program forks."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=action)
+        return
+    fork = os.fork
+
+    def forks() -> int:  # Python 3.6
+        child = fork()
+        if not child:
+            action()
+        return child
+
+    os.fork = forks
+
+
 class _Missing:
     pass
 
@@ -1046,8 +1062,7 @@ class Tracer:
         tool = _free_tool() if monitoring is not False else None
         self._monitor = None if tool is None else _Monitoring(self, tool)
         self._put_json("H", {"python": sys.version.split()[0], "test": test, "runs": runs})
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._forked)
+        _in_forked_children(self._forked)
 
     # -- runs
 
@@ -1739,8 +1754,7 @@ class Lines:
             self._api.register_callback(self._tool, events.PY_START, self._start)
             self._api.register_callback(self._tool, events.LINE, self._line)
         self._put("H %s\n" % _dumps({"python": sys.version.split()[0]}))
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._forked)
+        _in_forked_children(self._forked)
 
     def start(self, test: str) -> None:
         self._on = False

@@ -11,7 +11,7 @@ import sys
 from typing import Any, Dict, List, Optional
 
 from .results import Results, forget, relative
-from .scripts import module_file, repeat
+from .scripts import as_main, module_file, repeat, run_file
 from .unittest_names import Names
 from .with_pytest import run_arguments
 from .with_sympy import is_sympy, run_bin_test
@@ -96,17 +96,6 @@ def _program(
         )
     if kind == "script":
         sys.argv = [target] + args
-        return repeat(lambda: runpy.run_path(path, run_name="__main__"), shown, runs, results, watcher)
+        return repeat(lambda: run_file(path), shown, runs, results, watcher)
     sys.argv = ["-c"] + args
-    return repeat(lambda: _code(target), shown, runs, results, watcher)
-
-
-def _code(text: str) -> None:
-    """As ``python -c`` does, in a ``__main__`` of its own."""
-    before = sys.modules["__main__"]
-    module = type(sys)("__main__")
-    sys.modules["__main__"] = module
-    try:
-        exec(compile(text, "<string>", "exec"), module.__dict__)
-    finally:
-        sys.modules["__main__"] = before
+    return repeat(lambda: as_main(target.encode("utf-8"), None), shown, runs, results, watcher)

@@ -2,12 +2,11 @@
 a command."""
 
 import os
-import sys
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from .command import run_command
 from .results import Results
-from .scripts import does_something, may_hold_tests, run_script, trace_script
+from .scripts import does_something, flush, may_hold_tests, run_script, trace_script
 from .watchers import watcher_for
 from .with_pytest import run_pytest, there_is_pytest
 from .with_sympy import is_sympy, run_sympy
@@ -35,9 +34,11 @@ def main(config: Dict[str, Any]) -> int:
     else:
         status = run_by_ids(config, watch, results)
     for watcher in watchers:
-        watcher.close()
+        said = watcher.close()
+        if said:
+            results.put(note=said)
     results.put(end=status)
-    sys.stdout.flush()
+    flush()
     return status
 
 

@@ -1,12 +1,14 @@
 """Scripts, modules and code: what is run, not collected."""
 
 import ast
+import builtins
 import os
 import re
 import runpy
 import subprocess
 import sys
 import traceback
+import zipfile
 from typing import Any, Callable, Optional
 
 from .results import Results, clock, forget, in_short
@@ -88,7 +90,28 @@ def trace_script(path: str, root: str, name: str, runs: int, results: Results, w
     forget(root)
     sys.argv = [path]
     sys.path[0:1] = [os.path.dirname(path), root]
-    return repeat(lambda: runpy.run_path(path, run_name="__main__"), name, runs, results, watcher)
+    return repeat(lambda: run_file(path), name, runs, results, watcher)
+
+
+def run_file(path: str) -> None:
+    """As ``python FILE`` does: runpy's way fails with programs that change ``sys.argv``."""
+    path = os.path.abspath(path)
+    if os.path.isdir(path) or zipfile.is_zipfile(path):
+        runpy.run_path(path, run_name="__main__")
+        return
+    with open(path, "rb") as file:
+        source = file.read()
+    as_main(source, path)
+
+
+def as_main(source: bytes, path: Optional[str]) -> None:
+    """Execute a program in a ``__main__`` of its own, which stays: its threads and exit handlers go on."""
+    module = type(sys)("__main__")
+    module.__dict__["__builtins__"] = builtins
+    if path is not None:
+        module.__file__ = path
+    sys.modules["__main__"] = module
+    exec(compile(source, path or "<string>", "exec", dont_inherit=True), module.__dict__)
 
 
 def repeat(program: Callable[[], Any], name: str, runs: int, results: Results, watcher: Any) -> int:

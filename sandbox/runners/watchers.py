@@ -1,7 +1,7 @@
 """Who looks on while tests run: nobody, the tracer, or a recorder of executed lines."""
 
 import sys
-from typing import Any, Dict
+from typing import Any, Callable, Dict
 
 
 class NoWatcher:
@@ -16,31 +16,44 @@ class NoWatcher:
     def outcome(self, run: int, outcome: str, message: str) -> None:
         pass
 
-    def close(self) -> None:
-        pass
+    def close(self) -> str:
+        """End it; what there is to be said about it."""
+        return ""
 
 
 class TraceWatcher(NoWatcher):
-    """Records a trace; the outcome of a run is the worst of its tests'."""
+    """Records a trace; the outcome of a run is the worst of its tests'. A program that puts an end to the
+    tracer goes on without it."""
 
     def __init__(self, tracer: Any) -> None:
         self.tracer = tracer
         self.active = False
+        self.broken = ""
 
     def start(self, run: int, test: str) -> None:
-        self.tracer.start(run)
-        self.active = True
+        if not self.broken:
+            self.active = True
+            self.attempt(lambda: self.tracer.start(run))
 
     def stop(self) -> None:
         if self.active:
             self.active = False
-            self.tracer.stop()
+            self.attempt(self.tracer.stop)
 
     def outcome(self, run: int, outcome: str, message: str) -> None:
-        self.tracer.outcome(run, outcome, message)
+        self.attempt(lambda: self.tracer.outcome(run, outcome, message))
 
-    def close(self) -> None:
-        self.tracer.close()
+    def close(self) -> str:
+        if not self.broken:  # a record without an end says that it was cut
+            self.attempt(self.tracer.close)
+        return self.broken and "the program put an end to the tracer (%s)" % self.broken
+
+    def attempt(self, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except Exception as error:
+            self.tracer.on = False
+            self.broken = self.broken or "%s: %s" % (type(error).__name__, error)
 
 
 class LineWatcher(NoWatcher):
@@ -55,8 +68,9 @@ class LineWatcher(NoWatcher):
     def stop(self) -> None:
         self.lines.stop()
 
-    def close(self) -> None:
+    def close(self) -> str:
         self.lines.close()
+        return ""
 
 
 def watcher_for(config: Dict[str, Any], test: str, script: Any) -> NoWatcher:
