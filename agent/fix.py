@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from agent.llm.recorded import Session
     from agent.loop import WorldModel
     from agent.proposer import Proposer
+    from agent.world.simulate import Simulator
     from sandbox import Kind, SandboxSpec
 
 OFFLINE = "offline"
@@ -54,6 +55,11 @@ class Request:
     session: str | None = None
     """A recorded run whose turns are replayed before ``model`` (if any) goes on."""
     world_model: str | None = None
+    sim_model: str | None = None
+    """The model that simulates, where it is another than the one that proposes; likewise its URL."""
+    sim_base_url: str | None = None
+    tokenizer: str | None = None
+    repair: bool = False
     runs: int = 2
     samples: int = 2
     max_rounds: int = 3
@@ -165,6 +171,7 @@ def _attempt(task: Task, request: Request, listener: Listener, resume: Path | No
             test_seconds=_test_seconds(request, model),
         ),
         model=model,
+        simulator=_simulator(request, model, budget, listener),
         session=session if request.session else None,
         listener=listener,
     ).run()
@@ -237,16 +244,40 @@ def _test_seconds(request: Request, model: Model | None) -> float:
 
 
 def _world_model(request: Request, model: Model | None) -> WorldModel:
-    if request.world_model == "chat" and model is None:
+    asked = request.world_model
+    if asked not in (None, "oracle", "none") and model is None and not request.sim_model:
         raise UsageError(
-            "--world-model chat needs a live model to simulate with",
-            cure="give --model NAME, or --world-model oracle (predicts by executing) or none",
+            f"--world-model {asked} needs a live model to simulate with",
+            cure="give --model NAME or --sim-model NAME, or --world-model oracle (predicts by executing) "
+            "or none",
         )
-    if request.world_model:
-        return cast("WorldModel", request.world_model)
-    if model is not None:
+    if asked:
+        return cast("WorldModel", asked)
+    if model is not None or request.sim_model:
         return "chat"
     return "none" if request.session else "oracle"
+
+
+def _simulator(request: Request, model: Model | None, budget: Budget, listener: Listener) -> Simulator | None:
+    """The simulator of a model. None: the oracle, or nobody."""
+    kind = _world_model(request, model)
+    if kind in ("oracle", "none"):
+        return None
+    from agent.llm.settings import load_settings
+    from agent.simulators import SimulatingModel, as_format, simulating_settings
+
+    proposing = None if request.model == OFFLINE else request.model
+    settings = load_settings(model=proposing, base_url=request.base_url)
+    other = request.sim_model or request.sim_base_url
+    return SimulatingModel(
+        as_format(kind),
+        simulating_settings(request.sim_model, request.sim_base_url, settings) if other else settings,
+        budget,
+        None if other else model,
+        request.repair,
+        request.tokenizer,
+        on_event=lambda event: listener(Progress("simulate", event.text)),
+    ).simulator()
 
 
 def _spec(task: Task, request: Request, listener: Listener) -> SandboxSpec:
@@ -306,7 +337,7 @@ def _about(request: Request, task: Task) -> dict[str, Any]:
     """``run.json``: what was asked, and with which versions."""
     packages = ("fixbug-cwm", "openai", "docker", "swebench", "gitpython", "tenacity", "pytest")
     asked = asdict(request)
-    for name in ("base_url", "repo", "issue"):
+    for name in ("base_url", "sim_base_url", "repo", "issue"):
         asked[name] = _without_credentials(asked[name])
     return {
         "schema": 1,

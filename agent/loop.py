@@ -44,7 +44,7 @@ from sandbox import Sandbox, SandboxSpec, open_sandbox
 from sandbox.scoring import Score, score_pytest, score_row
 from sandbox.testing import TestRun, TracedTest, run_tests, trace_test
 
-WorldModel = Literal["chat", "oracle", "none"]
+WorldModel = Literal["chat", "lines", "cwm", "cwm-step", "cwm-single", "cwm-chat", "oracle", "none"]
 HUNG_SECONDS = 10.0
 """For the trace of a test that has run into its time limit before: its start is worth seeing."""
 
@@ -124,6 +124,8 @@ class Attempt:
     budget: Budget
     settings: LoopSettings = field(default_factory=LoopSettings)
     model: Model | None = None
+    simulator: Simulator | None = None
+    """Who simulates, where that is neither the model in chat nor the oracle."""
     session: Session | None = None
     """The recorded session that is replayed, to compare with."""
     listener: Listener = silent
@@ -201,7 +203,7 @@ class Attempt:
         if bench is None:
             return ()
         expectations = list(from_probes(bench.probed))
-        if self.model is not None and self.settings.world_model == "chat":
+        if self.model is not None and self.settings.world_model not in ("oracle", "none"):
             try:
                 drawn, self.dropped = draw_expectations(
                     self.model,
@@ -477,6 +479,8 @@ class Attempt:
     def _simulator(self, proposal: Proposal) -> Simulator:
         if self.settings.world_model == "oracle":
             return OracleSimulator(lambda probed: self._in_throwaway(probed, proposal.patch))
+        if self.simulator is not None:
+            return self.simulator
         if self.settings.world_model == "chat" and self.model is not None:
             return ChatSimulator(self.model)
         return NoSimulator()

@@ -9,10 +9,26 @@ from typing import Annotated
 import typer
 
 
-class WorldModelName(StrEnum):
-    """Who simulates."""
+class FormatName(StrEnum):
+    """How a model is asked to simulate."""
 
     chat = "chat"
+    lines = "lines"
+    cwm = "cwm"
+    cwm_step = "cwm-step"
+    cwm_single = "cwm-single"
+    cwm_chat = "cwm-chat"
+
+
+class WorldModelName(StrEnum):
+    """Who simulates, and how it is asked."""
+
+    chat = "chat"
+    lines = "lines"
+    cwm = "cwm"
+    cwm_step = "cwm-step"
+    cwm_single = "cwm-single"
+    cwm_chat = "cwm-chat"
     oracle = "oracle"
     none = "none"
 
@@ -101,8 +117,46 @@ Protocol = Annotated[
 WorldModel = Annotated[
     WorldModelName | None,
     typer.Option(
-        help="Who predicts: the model (chat), a throwaway sandbox that executes (oracle), or nobody. "
-        "(default: chat with a model, oracle with offline)",
+        help="Who predicts: the model, asked for every line (chat) or at named lines only (lines, cheaper); "
+        "a Code World Model in its own tokens through /completions (cwm; cwm-step: a frame a request; "
+        "cwm-single: the end only), or any model in CWM's form (cwm-chat); a throwaway sandbox that executes "
+        "(oracle); or nobody. (default: chat with a model, oracle with offline)",
+        rich_help_panel=_HOW,
+    ),
+]
+SimModel = Annotated[
+    str | None,
+    typer.Option(
+        "--sim-model",
+        metavar="NAME",
+        help="Simulate with this model rather than with --model.",
+        rich_help_panel=_HOW,
+    ),
+]
+SimUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--sim-base-url",
+        metavar="URL",
+        help="Its endpoint, where it is another one. Its key: FIXBUG_SIM_API_KEY.",
+        rich_help_panel=_HOW,
+    ),
+]
+TokenizerPath = Annotated[
+    str | None,
+    typer.Option(
+        "--tokenizer",
+        metavar="FILE",
+        help="A Hugging Face tokenizer.json: prompts in CWM's own tokens go as token ids. (extra: tokenizer)",
+        rich_help_panel=_HOW,
+    ),
+]
+Repair = Annotated[
+    bool,
+    typer.Option(
+        "--repair",
+        help="Where checking contradicts a simulation, put the state right and let the model go on from "
+        "there, rather than ask again.",
         rich_help_panel=_HOW,
     ),
 ]

@@ -40,13 +40,12 @@ class OneRun:
         return [(0, line) for line in self.code], set()
 
     def all_tests(self) -> list[list[str]]:
-        found = []
+        found: list[list[str]] = []
         for node in self.tree.body:
             if isinstance(node, ast.ClassDef):
-                found += [[node.name, f.name] for f in node.body if _is_test(f)]
-            elif _is_test(node):
-                assert isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
-                found.append([node.name])
+                found += [[node.name, name] for name in _tests(node.body)]
+            else:
+                found += [[name] for name in _tests([node])]
         return found
 
     def test(self, chain: Sequence[str]) -> None:
@@ -161,8 +160,9 @@ class OneRun:
         return [(n, lines[n - 1]) for n in sorted(moved) if lines[n - 1].strip()], moved
 
 
-def _is_test(node: ast.stmt) -> bool:
-    return isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name.startswith("test")
+def _tests(body: Sequence[ast.stmt]) -> list[str]:
+    functions = [n for n in body if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef))]
+    return [function.name for function in functions if function.name.startswith("test")]
 
 
 def _is_fixture(node: ast.stmt, *, autouse: bool = False) -> bool:

@@ -11,6 +11,7 @@ from agent.errors import ModelError, NotReproduced, UsageError
 from agent.fix import fix, resume_request
 from agent.outcome import Outcome
 from tests.agent import player as p
+from tests.agent.world.cwm_server import CodeWorldModel
 from tests.openai_server import call, serve, status, text, tools
 
 
@@ -296,3 +297,27 @@ def test_the_same_patch_again_is_not_run_again(tmp_path: Path) -> None:
     outcome = attempt(tmp_path, player, world_model="none")
     assert len(outcome.rounds) == 1
     assert (outcome.status, outcome.ended) == ("not_fixed", "the proposer proposed the same patch again")
+
+
+def test_another_model_simulates_in_cwms_own_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A world model of its own that is not asked, is asked the proposer's way, is not charged, or sees what
+    is expected; and a simulation that is not in the record as what it is."""
+    monkeypatch.syspath_prepend(str(p.EXAMPLE / "repository"))  # the scripted model runs what it traces
+    player = p.Player([p.act(p.FIX), p.act(p.PROPOSE)])
+    world = CodeWorldModel()
+    with serve(world) as server:
+        outcome = attempt(
+            tmp_path, player, world_model="cwm", sim_model="facebook/cwm", sim_base_url=server.base_url
+        )
+        asked = list(server.requests)
+    assert outcome.status == "verified"
+    assert outcome.simulator == "cwm:facebook/cwm"
+    assert len(asked) == 2
+    assert player.prompts["simulate"] == []
+    assert outcome.cost["requests"] == 5
+    assert not any("== 450" in prompt or "assert" in prompt for prompt in world.prompts)
+    rows = records(tmp_path, "predicted.jsonl")
+    assert {row["simulator"] for row in rows if "sample" in row} == {"cwm:facebook/cwm"}
+    assert {(row["dense"], row["resampled"], row["repaired"]) for row in rows if "sample" in row} == {
+        (True, 0, 0)
+    }
