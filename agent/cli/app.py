@@ -66,6 +66,7 @@ def fix(
     repair: o.Repair = False,
     runs: o.Runs = 2,
     samples: o.Samples = 2,
+    gate: o.Gate = o.GateName.advisory,
     seed: o.Seed = 0,
     sandbox: o.Sandbox = o.SandboxName.auto,
     image: o.Image = None,
@@ -131,6 +132,7 @@ def fix(
         repair=repair,
         runs=runs,
         samples=samples,
+        gate=gate.value,
         max_rounds=max_rounds,
         sandbox=sandbox.value,
         image=image,
@@ -182,6 +184,7 @@ def replay(
     repair: o.Repair = False,
     runs: o.Runs = 2,
     samples: o.Samples = 2,
+    gate: o.Gate = o.GateName.advisory,
     sandbox: o.Sandbox = o.SandboxName.auto,
     image: o.Image = None,
     python: o.Python = None,
@@ -217,6 +220,7 @@ def replay(
         repair=repair,
         runs=runs,
         samples=samples,
+        gate=gate.value,
         max_rounds=max_rounds,
         sandbox=sandbox.value,
         image=image,
@@ -234,13 +238,36 @@ def simulate(
     target: Annotated[str, typer.Argument(metavar="FILE::FUNCTION", help="The function, by qualified name.")],
     call: Annotated[str, typer.Option(metavar="CALL", help='The call, in the file\'s own names: "f(1, 2)".')],
     prediction: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             metavar="FILE",
             help="A recorded prediction: fixbug's JSON Lines, CWM's token text with or without its special "
             "tokens, or the chat format's JSON.",
+            rich_help_panel="Who predicts",
         ),
-    ],
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="A model that predicts. (environment: FIXBUG_MODEL)",
+            rich_help_panel="Who predicts",
+        ),
+    ] = None,
+    base_url: o.BaseUrl = None,
+    format: Annotated[
+        o.FormatName,
+        typer.Option(
+            help="How it is asked: every line (chat), named lines only (lines), in CWM's own tokens through "
+            "/completions (cwm; cwm-step: a frame a request; cwm-single: the result only), in CWM's chat form.",
+            rich_help_panel="Who predicts",
+        ),
+    ] = o.FormatName.chat,
+    samples: Annotated[
+        int, typer.Option(min=1, max=50, help="Independent predictions.", rich_help_panel="Who predicts")
+    ] = 1,
+    repair: o.Repair = False,
+    tokenizer: o.TokenizerPath = None,
     sandbox: o.Sandbox = o.SandboxName.local,
     image: o.Image = None,
     python: o.Python = None,
@@ -249,13 +276,22 @@ def simulate(
 ) -> None:
     """Lay a predicted trace of one call beside what happens, with what checking found before anything ran.
 
+    **Examples**
+
+    - `fixbug simulate shop.py::price --call "price('tea', 2)" --model NAME`
+    - `fixbug simulate shop.py::price --call "price('tea', 2)" --model facebook/cwm --format cwm
+      --base-url http://localhost:8000/v1`
+    - `fixbug simulate shop.py::price --call "price('tea', 2)" --prediction trace.txt`
+
     **Exit status**: 0 the predicted result is the observed one, 1 it is not, or cannot be told.
     """
     from agent.cli.simulate import simulate as run
+    from agent.simulators import as_format
 
     run(
-        target, call=call, prediction=prediction, sandbox=sandbox.value, image=image, python=python,
-        timeout=timeout, json=json,
+        target, call=call, prediction=prediction, model=model, base_url=base_url,
+        format=as_format(format.value), samples=samples, repair=repair, tokenizer=tokenizer,
+        sandbox=sandbox.value, image=image, python=python, timeout=timeout, json=json,
     )  # fmt: skip
 
 
@@ -263,16 +299,20 @@ def simulate(
 def sweep(
     dataset: Annotated[
         str,
-        typer.Argument(help="verified, lite, full, a hub name, or a .json, .jsonl(.gz) or .parquet file."),
+        typer.Argument(
+            help="verified, lite, full, a hub name, a .json, .jsonl(.gz) or .parquet file, or a folder of "
+            "plain tasks."
+        ),
     ],
     candidates: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Option(
             metavar="FILE|RUN",
             help="Candidate patches: rows with instance_id, model_patch and, where known, system, resolved, "
-            "tokens, usd; SWE-bench predictions; run folders. May be given more than once.",
+            "tokens, usd; SWE-bench predictions; run folders. May be given more than once. "
+            "Default: --model makes them, in --run-dir.",
         ),
-    ],
+    ] = None,
     k: Annotated[
         str | None, typer.Option(metavar="K,K,…", help="Default: powers of two, and all candidates.")
     ] = None,
@@ -296,7 +336,12 @@ def sweep(
         ),
     ] = False,
     workers: Annotated[int, typer.Option(min=1, help="Instances executed at once.")] = 2,
-    test_seconds: Annotated[float, typer.Option(min=1, help="Limit of one run of tests.")] = 240.0,
+    test_seconds: Annotated[float, typer.Option(min=1, help="Limit of one run of tests.")] = 600.0,
+    model: o.ModelName = None,
+    base_url: o.BaseUrl = None,
+    sandbox: o.Sandbox = o.SandboxName.auto,
+    budget_seconds: o.BudgetSeconds = None,
+    run_dir: o.RunDir = Path("runs"),
     spend_plan: Annotated[
         bool, typer.Option("--spend-plan", help="Say which k and which selector --budget pays for.")
     ] = False,
@@ -315,14 +360,26 @@ def sweep(
 
     - `fixbug sweep verified --candidates all-systems.jsonl.gz --k 1,2,4,8`
     - `fixbug sweep verified --candidates all-systems.jsonl.gz --sample 20 --execute --out sweep/`
+    - `fixbug sweep my-bugs/ --model offline --k 1,2,4 --run-dir runs/my-bugs`
     """
     from agent.cli.sweep import names, numbers
     from agent.cli.sweep import sweep as run
+    from agent.fix import Request
     from agent.scale.study import SweepRequest
 
+    make = Request(
+        issue="",
+        model=model,
+        base_url=base_url,
+        sandbox=sandbox.value,
+        budget_seconds=budget_seconds,
+        seed=seed,
+    )
     request = SweepRequest(
         dataset=dataset,
-        candidates=tuple(candidates),
+        candidates=tuple(candidates or ()),
+        make=make if model else None,
+        folder=run_dir,
         ks=numbers(k, "--k"),
         selectors=names(selectors) or None,
         instances=names(instances),
@@ -412,14 +469,34 @@ def trace(
 @app.command()
 def ablate(
     runs: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
             metavar="[NAME=]RUN…",
             help="Finished runs: run folders, files of candidates with labels, or SWE-bench's reports. "
             "The first is what the others are compared with.",
         ),
-    ],
-    seed: Annotated[int, typer.Option(help="Seed of the resampling.")] = 0,
+    ] = None,
+    on: Annotated[
+        str | None,
+        typer.Option(metavar="DATASET", help="Run the arms on this: a folder of plain tasks, or a dataset."),
+    ] = None,
+    arm: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME:FIELD=VALUE,…",
+            help="What an arm does differently, such as oracle:world_model=oracle. At least twice.",
+        ),
+    ] = None,
+    instances: o.Instances = None,
+    filter: o.Filter = None,
+    sample: o.Sample = None,
+    model: o.ModelName = None,
+    base_url: o.BaseUrl = None,
+    sandbox: o.Sandbox = o.SandboxName.auto,
+    budget_seconds: o.BudgetSeconds = None,
+    run_dir: o.RunDir = Path("runs/ablation"),
+    workers: Annotated[int, typer.Option(min=1, help="Attempts at once.")] = 2,
+    seed: Annotated[int, typer.Option(help="Seed of the attempts and of the resampling.")] = 0,
     json: o.AsJson = False,
 ) -> None:
     """Up because of what? Compare runs that differ in one thing, instance by instance.
@@ -428,11 +505,31 @@ def ablate(
     it cost, and how many instances would show a difference of that size. Nothing is called a gain while the
     interval holds zero.
 
-    **Example**: `fixbug ablate without=runs/A with=runs/B`
+    **Examples**
+
+    - `fixbug ablate without=runs/A with=runs/B`
+    - `fixbug ablate --on my-bugs/ --model NAME --arm none:world_model=none --arm chat:world_model=chat`
     """
     from agent.cli.ablate import ablate as run
+    from agent.cli.ablate import run_arms
+    from agent.cli.sweep import names
+    from agent.fix import Request
 
-    run(runs, seed=seed, json=json)
+    if bool(runs) == bool(on):
+        raise _usage("expected either finished runs, or --on DATASET with arms")
+    if runs:
+        if arm:
+            raise _usage("--arm goes with --on DATASET")
+        run(runs, seed=seed, json=json)
+        return
+    base = Request(
+        issue="", model=model, base_url=base_url, sandbox=sandbox.value, budget_seconds=budget_seconds,
+        seed=seed, run_dir=str(run_dir),
+    )  # fmt: skip
+    run_arms(
+        str(on), arm or [], base, instances=names(instances), pattern=filter, sample=sample, workers=workers,
+        json=json,
+    )  # fmt: skip
 
 
 @app.command()

@@ -36,9 +36,9 @@ class ExecutionSettings:
     many candidates' own tests."""
 
     cache: Path
-    timeout: float = 240.0
-    files: int = 4
-    generated: int = 6
+    timeout: float = 600.0
+    files: int = 2
+    generated: int = 4
 
 
 def execute(
@@ -174,8 +174,13 @@ class _Work:
 
     def _place(self, content: Sequence[Any]) -> Path:
         spec = self._spec
-        source = str(spec.source) if spec.source else ""
-        place = [spec.image, source, spec.base_commit, self._suite.fingerprint, self._settings.timeout]
+        place = [
+            spec.image,
+            spec.python or "",
+            spec.base_commit,
+            self._suite.fingerprint,
+            self._settings.timeout,
+        ]
         text = json.dumps([RECIPE, place, content], default=str)
         digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
         return self._settings.cache / digest[:2] / f"{digest[2:34]}.json"

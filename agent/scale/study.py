@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from agent.errors import FixbugError, IntakeError, SandboxError
+from agent.errors import FixbugError, IntakeError, SandboxError, UsageError
 from agent.record import write_atomically
 from agent.scale.candidates import CandidateSet, read_candidates
 from agent.scale.pool import Pool
 from agent.scale.selection import select
 from agent.scale.sweep import Sweep, sweep
+from agent.scale.tasks import PlainTask, is_task_folder, read_tasks
+from sandbox import SandboxSpec
+
+if TYPE_CHECKING:
+    from agent.fix import Request
 
 __all__ = ["SweepRequest", "default_cache", "run_sweep", "write_choices"]
 
@@ -25,10 +31,14 @@ Say = Callable[[str, bool], None]
 
 @dataclass(frozen=True)
 class SweepRequest:
-    """What was asked for. ``ks`` empty: powers of two, and the largest number of candidates."""
+    """What was asked for. ``ks`` empty: powers of two, and the largest number of candidates.
+
+    Without ``candidates`` they are made: ``make`` is the request for one, ``folder`` where they go."""
 
     dataset: str
-    candidates: tuple[Path, ...]
+    candidates: tuple[Path, ...] = ()
+    make: Request | None = None
+    folder: Path = Path("runs")
     ks: tuple[int, ...] = ()
     selectors: tuple[str, ...] | None = None
     instances: tuple[str, ...] = ()
@@ -37,25 +47,18 @@ class SweepRequest:
     seed: int = 0
     execute: bool = False
     workers: int = 2
-    test_seconds: float = 240.0
+    test_seconds: float = 600.0
     cache: Path | None = None
 
 
 def run_sweep(request: SweepRequest, say: Say = lambda text, passing: None) -> tuple[CandidateSet, Sweep]:
     """Read, execute if asked, and sweep. Raises ``FixbugError``."""
-    from agent.intake import load_rows
-
-    rows = load_rows(request.dataset)
-    by_id = {str(row["instance_id"]): row for row in rows if row.get("instance_id")}
-    if not by_id:
-        raise IntakeError(
-            f"the rows of {request.dataset} have no instance_id", cure="give a dataset in SWE-bench's format"
-        )
+    by_id = _instances(request.dataset)
     wanted = select(
         list(by_id), instances=request.instances, pattern=request.pattern, sample=request.sample,
         seed=request.seed,
     )  # fmt: skip
-    everything = read_candidates(request.candidates)
+    everything = read_candidates(request.candidates or _made(request, wanted, say))
     used = everything.only(wanted)
     _tell(everything, used, wanted, by_id, say)
     executed = _execute(request, used, by_id, say) if request.execute else {}
@@ -99,6 +102,36 @@ def default_cache() -> Path:
     return Path(base, "fixbug", "executed")
 
 
+def _instances(dataset: str) -> dict[str, dict[str, Any] | PlainTask]:
+    """Instance id → its row, or its plain task."""
+    if is_task_folder(Path(dataset)):
+        return {task.instance_id: task for task in read_tasks(Path(dataset))}
+    from agent.intake import load_rows
+
+    rows = load_rows(dataset)
+    by_id: dict[str, dict[str, Any] | PlainTask] = {
+        str(row["instance_id"]): row for row in rows if row.get("instance_id")
+    }
+    if not by_id:
+        raise IntakeError(
+            f"the rows of {dataset} have no instance_id", cure="give a dataset in SWE-bench's format"
+        )
+    return by_id
+
+
+def _made(request: SweepRequest, wanted: Sequence[str], say: Say) -> list[Path]:
+    if request.make is None:
+        raise UsageError(
+            "there are no candidates, and nobody to make them",
+            cure="give --candidates FILE, or --model NAME (or offline) to make them",
+        )
+    from agent.scale.arms import requests_for
+    from agent.scale.generate import generate
+
+    requests = requests_for(request.dataset, request.make, instances=wanted)
+    return generate(requests, max(request.ks or (4,)), request.folder, workers=request.workers, say=say)
+
+
 def _powers(largest: int) -> tuple[int, ...]:
     return tuple(sorted({largest, *(2**i for i in range(largest.bit_length()) if 2**i <= largest)}))
 
@@ -120,12 +153,15 @@ def _tell(
 
 
 def _execute(
-    request: SweepRequest, candidates: CandidateSet, rows: Mapping[str, dict[str, Any]], say: Say
+    request: SweepRequest, candidates: CandidateSet, rows: Mapping[str, dict[str, Any] | PlainTask], say: Say
 ) -> dict[str, Pool]:
     """The instances whose candidates could be executed. Others are named; if none could, the last error."""
     from agent.intake import check_row
 
-    checked = {name: check_row(rows[name]) for name in candidates.instances}
+    checked = {
+        name: row if isinstance(row := rows[name], PlainTask) else check_row(row)
+        for name in candidates.instances
+    }
     problem: FixbugError | None = None
     found: dict[str, Pool] = {}
 
@@ -148,22 +184,45 @@ def _execute(
     return found
 
 
-def _execute_one(request: SweepRequest, candidates: CandidateSet, row: dict[str, Any], say: Say) -> Pool:
+def _execute_one(
+    request: SweepRequest, candidates: CandidateSet, instance: dict[str, Any] | PlainTask, say: Say
+) -> Pool:
     from agent.scale.executing import ExecutionSettings, execute
-    from agent.scale.suites import RowSuite
-    from sandbox import SandboxSpec
+    from agent.scale.suites import PytestSuite, RowSuite, Suite
+
+    name = instance.instance_id if isinstance(instance, PlainTask) else str(instance["instance_id"])
+    settings = ExecutionSettings(cache=request.cache or default_cache(), timeout=request.test_seconds)
+    with tempfile.TemporaryDirectory(prefix="fixbug-") as workspace:
+        suite: Suite
+        if isinstance(instance, PlainTask):
+            spec, suite = _plain_spec(instance, Path(workspace), say), PytestSuite()
+        else:
+            spec, suite = _row_spec(instance, say), RowSuite(instance)
+        return execute(
+            candidates.by_instance[name], spec, suite, settings,
+            on_progress=lambda text: say(f"{name}: {text}", True),
+        )  # fmt: skip
+
+
+def _row_spec(row: dict[str, Any], say: Say) -> SandboxSpec:
     from sandbox.environment import image_for_row
 
-    name = row["instance_id"]
-    image = image_for_row(row, on_progress=lambda text: say(text, True))
-    spec = SandboxSpec(
-        kind="docker", image=image, base_commit=row["base_commit"], labels={"fixbug.instance": name}
+    return SandboxSpec(
+        kind="docker",
+        image=image_for_row(row, on_progress=lambda text: say(text, True)),
+        base_commit=row["base_commit"],
+        labels={"fixbug.instance": row["instance_id"]},
     )
-    settings = ExecutionSettings(cache=request.cache or default_cache(), timeout=request.test_seconds)
-    return execute(
-        candidates.by_instance[name],
-        spec,
-        RowSuite(row),
-        settings,
-        on_progress=lambda text: say(f"{name}: {text}", True),
-    )
+
+
+def _plain_spec(task: PlainTask, workspace: Path, say: Say) -> SandboxSpec:
+    """In Docker where an engine answers; the repository is copied in, without hidden tests."""
+    from agent.intake import load_task
+    from sandbox.docker import engine_answers
+    from sandbox.environment import image_for_tree
+
+    loaded = load_task(str(task.issue), repo=str(task.repository), workspace=workspace)
+    docker = engine_answers() and loaded.source is not None
+    image = image_for_tree(loaded.source) if docker and loaded.source else None
+    kind: Literal["docker", "local"] = "docker" if docker else "local"
+    return SandboxSpec(kind=kind, image=image, source=loaded.source, base_commit=loaded.base_commit)
