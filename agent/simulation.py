@@ -1,11 +1,11 @@
-"""One call of one function: its predicted trace is checked, the call is run and recorded, and the two are
-laid side by side."""
+"""One call of one function: it is predicted, the prediction is checked, the call is run and recorded, and
+the two are laid side by side."""
 
 from __future__ import annotations
 
 import ast
 import tempfile
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -36,6 +36,22 @@ class Asked:
     """The file with the call behind it, in a function of its own (``entry``)."""
     source: str
     entry: str
+    text: str = ""
+    """The file as it is."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One prediction of the call, checked. ``result``: as in ``Simulated``."""
+
+    recorded: Recorded
+    checked: Checked
+    result: str | None
+
+    @property
+    def usable(self) -> bool:
+        """Whole, with a result, and not contradicted."""
+        return self.recorded.complete and self.result is not None and self.checked.verdict != "wrong"
 
 
 @dataclass(frozen=True)
@@ -54,6 +70,7 @@ class Simulated:
     divergence: Divergence | None
     verdict: Literal["right", "wrong", "unknown"]
     limits: dict[str, str]
+    samples: tuple[Sample, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The same, for machines."""
@@ -64,6 +81,15 @@ class Simulated:
             "frames": len(frames),
             "complete": self.recorded.complete,
             "forgiven": list(self.recorded.forgiven),
+            "resampled": self.recorded.resampled,
+            "repaired": self.recorded.repaired,
+            "samples": [
+                {
+                    "result": s.result, "complete": s.recorded.complete, "checked": s.checked.verdict,
+                    "resampled": s.recorded.resampled, "repaired": s.recorded.repaired,
+                }
+                for s in self.samples
+            ],
             "checked": self.checked.verdict,
             "findings": [
                 {
@@ -115,36 +141,67 @@ def ask(target: str, call: str) -> Asked:
     taken = {n.id for n in ast.walk(known.tree) if isinstance(n, ast.Name)} | set(functions)
     entry = next(n for n in ("main", "traced_main", "fixbug_traced_main") if n not in taken)
     source = f"{text.rstrip()}\n\n\ndef {entry}(): {MARKER}\n    return {line}\n"
-    return Asked(file, function, line, Program(source, file.name), source, entry)
+    return Asked(file, function, line, Program(source, file.name), source, entry, text)
+
+
+def read_sample(asked: Asked, text: str) -> Sample:
+    """A recorded prediction, checked. Raises UsageError for text in no known format."""
+    return checked_sample(asked, read_prediction(text, asked.program))
+
+
+def checked_sample(asked: Asked, recorded: Recorded) -> Sample:
+    """A prediction, checked before anything runs."""
+    # Of a sparse prediction only what it says can be checked, not what it leaves out.
+    trace = recorded.trace if recorded.dense else Trace(recorded.trace.frames[:1])
+    checked = check(trace, asked.program, complete=recorded.complete, strange=recorded.strange)
+    predicted = as_observed(recorded.trace, asked.program)
+    said = result(predicted, asked.entry) or result(predicted, asked.function)
+    return Sample(recorded, checked, said)
+
+
+def choose(samples: Sequence[Sample]) -> tuple[Sample, bool]:
+    """The sample that stands for all: one with the result that most of the usable ones have. Whether they are
+    of one mind, or most of them: False where as many say something else."""
+    usable = [sample for sample in samples if sample.usable]
+    if not usable:
+        return samples[0], True
+    votes = [
+        sum(same_value(str(mine.result), str(other.result)) is True for other in usable) for mine in usable
+    ]
+    chosen = usable[votes.index(max(votes))]
+    against = [
+        vote
+        for sample, vote in zip(usable, votes, strict=True)
+        if same_value(str(sample.result), str(chosen.result)) is not True
+    ]
+    return chosen, max(votes) > max(against, default=0)
 
 
 def simulate(
     asked: Asked,
-    prediction: str,
+    samples: Sequence[Sample],
     *,
     kind: Kind = "local",
     image: str | None = None,
     python: str | None = None,
     timeout: float = 60,
-    on_checked: Callable[[Recorded, Checked], None] = lambda recorded, checked: None,
 ) -> Simulated:
-    """Check a prediction, then run the call and compare. ``on_checked`` is called before anything runs."""
-    recorded = read_prediction(prediction, asked.program)
-    # Of a sparse prediction only what it says can be checked, not what it leaves out.
-    trace = recorded.trace if recorded.dense else Trace(recorded.trace.frames[:1])
-    checked = check(trace, asked.program, complete=recorded.complete, strange=recorded.strange)
-    on_checked(recorded, checked)
+    """Run the call, and compare it with what is predicted (one sample at least)."""
+    sample, agreed = choose(samples)
+    recorded, said = sample.recorded, sample.result
     observed = observe(asked, kind=kind, image=image, python=python, timeout=timeout)
-    predicted = as_observed(recorded.trace, asked.program)
-    said = result(predicted, asked.entry) or result(predicted, asked.function)
     seen = result(observed, asked.entry)
     verdict: Literal["right", "wrong", "unknown"] = "unknown"
-    if recorded.complete and said is not None and seen is not None:
+    if recorded.complete and agreed and said is not None and seen is not None:
         same = same_value(said, seen)
         verdict = "unknown" if same is None else "right" if same else "wrong"
+    predicted = as_observed(recorded.trace, asked.program)
     divergence = first_divergence(predicted, observed, {asked.program.path: asked.source})
     rows = beside(predicted, observed)
-    return Simulated(asked, recorded, checked, said, seen, rows, divergence, verdict, dict(observed.limits))
+    return Simulated(
+        asked, recorded, sample.checked, said, seen, rows, divergence, verdict, dict(observed.limits),
+        tuple(samples),
+    )  # fmt: skip
 
 
 def observe(

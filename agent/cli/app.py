@@ -259,7 +259,8 @@ def simulate(
         o.FormatName,
         typer.Option(
             help="How it is asked: every line (chat), named lines only (lines), in CWM's own tokens through "
-            "/completions (cwm; cwm-step: a frame a request; cwm-single: the result only), in CWM's chat form.",
+            "/completions (cwm; cwm-step: a frame a request; cwm-single: the result only), or in CWM's chat "
+            "form (cwm-chat).",
             rich_help_panel="Who predicts",
         ),
     ] = o.FormatName.chat,

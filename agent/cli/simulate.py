@@ -1,4 +1,4 @@
-"""Simulate one call: read a prediction, check it, run the call, and show both."""
+"""Simulate one call: predict it or read a prediction, check it, run the call, and show both."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from rich.console import Console
 
 from agent.errors import UsageError
 from agent.report.beside import show_checked, show_simulated
-from agent.simulation import ask
+from agent.simulation import Asked, Sample, ask, read_sample
 from agent.simulation import simulate as run
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from agent.simulators import Format
     from sandbox import Kind
 
 
@@ -22,7 +25,13 @@ def simulate(
     target: str,
     *,
     call: str,
-    prediction: Path,
+    prediction: Path | None,
+    model: str | None,
+    base_url: str | None,
+    format: Format,
+    samples: int,
+    repair: bool,
+    tokenizer: str | None,
     sandbox: Kind,
     image: str | None,
     python: str | None,
@@ -31,19 +40,44 @@ def simulate(
 ) -> NoReturn:
     """Exit status 0 where the predicted result is the observed one, else 1."""
     asked = ask(target, call)
-    try:
-        text = prediction.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(
-            f"the prediction {prediction} cannot be read: {error}", cure="name a text file"
-        ) from error
     console = Console(stderr=json)
-    done = run(
-        asked, text, kind=sandbox, image=image, python=python, timeout=timeout,
-        on_checked=lambda recorded, checked: show_checked(recorded, checked, console),
-    )  # fmt: skip
+    predicted: Iterator[Sample]
+    if prediction is not None and model is not None:
+        raise UsageError("--prediction and --model exclude each other", cure="give one of them")
+    if prediction is not None:
+        predicted = iter([_recorded(asked, prediction)])
+    else:
+        from agent.calling import predict_call
+        from agent.llm.budget import Budget
+        from agent.llm.settings import load_settings
+        from agent.simulators import SimulatingModel
+
+        settings = load_settings(model=model, base_url=base_url)
+        if not settings.model or settings.model == "offline":
+            raise UsageError(
+                "nobody predicts: neither a model nor a recorded prediction is named",
+                cure="give --model NAME (see --base-url), or --prediction FILE",
+            )
+        by = SimulatingModel(
+            format, settings, Budget(), repair=repair, tokenizer=tokenizer,
+            on_event=lambda event: console.print(event.text, style="dim", markup=False),
+        )  # fmt: skip
+        predicted = predict_call(asked, asked.text, by, samples=samples)
+    made: list[Sample] = []
+    for sample in predicted:
+        made.append(sample)
+        show_checked(sample, console)
+    done = run(asked, made, kind=sandbox, image=image, python=python, timeout=timeout)
     if json:
         print(jsonlib.dumps(done.to_json(), indent=2))
     else:
         show_simulated(done, console)
     raise typer.Exit(0 if done.verdict == "right" else 1)
+
+
+def _recorded(asked: Asked, path: Path) -> Sample:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"the prediction {path} cannot be read: {error}", cure="name a text file") from error
+    return read_sample(asked, text)

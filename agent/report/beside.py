@@ -9,9 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agent.report.terminal import printable
-from agent.simulation import Simulated
-from agent.world.check import Checked
-from agent.world.recorded import Recorded
+from agent.simulation import Sample, Simulated
 from agent.world.trace import Frame
 
 AROUND = 12
@@ -19,12 +17,16 @@ AROUND = 12
 _VERDICTS = {"right": "green", "wrong": "red", "unknown": "yellow"}
 
 
-def show_checked(recorded: Recorded, checked: Checked, console: Console) -> None:
+def show_checked(sample: Sample, console: Console) -> None:
     """What is known of a prediction before anything runs."""
+    recorded, checked = sample.recorded, sample.checked
     whole = "" if recorded.complete else ", cut"
     console.print(
         f"predicted: {len(recorded.trace.frames)} frames ({recorded.format}{whole})", highlight=False
     )
+    for count, what in ((recorded.resampled, "asked again"), (recorded.repaired, "put right")):
+        if count:
+            console.print(f"  {what} {count} time(s): checking contradicted it", highlight=False)
     for note in recorded.forgiven:
         console.print(Text(f"  {printable(note)}", style="dim"))
     first = checked.first
@@ -65,6 +67,9 @@ def show_simulated(done: Simulated, console: Console) -> None:
         console.print(Panel(text, title="first divergence", title_align="left", box=box.ROUNDED))
     for name, detail in done.limits.items():
         console.print(Text(f"the recording was cut short ({name}): {printable(detail)}", style="yellow"))
+    if len(done.samples) > 1:
+        results = [f"{s.result or 'no result'}{'' if s.usable else ' (not used)'}" for s in done.samples]
+        console.print(Text(printable(f"{len(results)} samples: {'; '.join(results)}")), soft_wrap=True)
     said = (
         f"{done.verdict}: predicted {done.predicted or 'no result'}, observed {done.observed or 'no result'}"
     )

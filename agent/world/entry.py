@@ -97,17 +97,8 @@ def enter_test(scene: Scene, runs: int, *, collecting: bool = False) -> Entry:
     main = next(n for n in ("main", "traced_main", "fixbug_main") if n not in names)
     one_run = next(n for n in ("run_test", "one_run", "fixbug_run") if n not in names)
     body, moved = OneRun(scene, tree).lines()
-    files = _files(scene)
-    defined = {name for lines in files.values() for name in _defined(lines)}
-    text = _Text()
-    for path, lines in files.items():
-        hidden = [name for file, name in scene.deeper if file == path]
-        text.add([f"# {path} (not shown: {', '.join(hidden)})" if hidden else f"# {path}"])
-        imports = _imports("\n".join(line for _, line in lines), defined)
-        for index, (number, line) in enumerate(lines, 1):
-            if imports.get(index, line):
-                text.add([imports.get(index, line)], path, number)
-        text.add([""])
+    text = Excerpt()
+    defined = excerpts(scene, text)
     if "probe(" in blind:
         text.add((COLLECTING if collecting else PROBE).splitlines())
     elif collecting:
@@ -148,7 +139,27 @@ def _main(one_run: str, runs: int, collecting: bool) -> list[str]:
     ]
 
 
-class _Text:
+def excerpts(scene: Scene, text: Excerpt) -> set[str]:
+    """Write the functions of a scene, file by file. Returns the names that are defined by that.
+
+    Raises ``CannotEnterError`` where they make no source by themselves.
+    """
+    files = _files(scene)
+    defined = {name for lines in files.values() for name in _defined(lines)}
+    for path, lines in files.items():
+        hidden = [name for file, name in scene.deeper if file == path]
+        text.add([f"# {path} (not shown: {', '.join(hidden)})" if hidden else f"# {path}"])
+        imports = _imports("\n".join(line for _, line in lines), defined)
+        for index, (number, line) in enumerate(lines, 1):
+            if imports.get(index, line):
+                text.add([imports.get(index, line)], path, number)
+        text.add([""])
+    return defined
+
+
+class Excerpt:
+    """Lines of a made-up source, and where they are from."""
+
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.origin: dict[int, tuple[str, int]] = {}

@@ -32,6 +32,9 @@ class Recorded:
     dense: bool
     strange: Mapping[int, str] = field(default_factory=dict)
     forgiven: tuple[str, ...] = ()
+    resampled: int = 0
+    """Answers that were thrown away before this one; likewise below, states put right on the way."""
+    repaired: int = 0
 
 
 def read_prediction(text: str, program: Program) -> Recorded:
@@ -98,4 +101,4 @@ def _chat(text: str, program: Program) -> Recorded:
     read = parse_prediction(text, scene, runs=1)
     whole = read_object(text, "frames").complete
     strange = {0: read.illegal} if read.illegal and read.trace.frames else {}
-    return Recorded("chat", read.trace, whole, False, strange, read.forgiven)
+    return Recorded("chat", read.trace, whole, read.dense, strange, read.forgiven)

@@ -108,7 +108,7 @@ def build_scene(
             beside = parts[-1] in named or (len(parts) > 1 and parts[-1] in _MAKERS and parts[-2] in named)
             if called or changed or beside:
                 shown = "\n".join(clean.splitlines()[first - 1 : last])
-                made = FunctionSource(path, function, first, shown, _context(clean, function))
+                made = FunctionSource(path, function, first, shown, context_of(clean, function))
                 rank = _CHANGED if changed else _CALLED if called else _NAMED
                 wanted.append((rank, min(called, default=0), made))
     budget = token_budget * CHARACTERS_A_TOKEN - len(probed.blind)
@@ -171,7 +171,7 @@ def functions_of(source: str) -> list[tuple[str, int, int]]:
     return result
 
 
-def _context(source: str, qualname: str) -> Numbered:
+def context_of(source: str, qualname: str) -> Numbered:
     """The lines that a function stands on: imports, module state, its class's header and attributes."""
     try:
         tree = ast.parse(source)
@@ -181,7 +181,9 @@ def _context(source: str, qualname: str) -> Numbered:
     kept: set[int] = set()
     definitions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
     for node in tree.body:
-        if not isinstance(node, definitions) and (node.end_lineno or 0) - node.lineno < 20:
+        if not isinstance(node, (*definitions, ast.Assert, ast.Expr)) and not _is_main(node):
+            if (node.end_lineno or 0) - node.lineno >= 20:
+                continue
             kept |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
     body: Sequence[ast.stmt] = tree.body
     for part in qualname.split(".")[:-1]:
@@ -194,6 +196,13 @@ def _context(source: str, qualname: str) -> Numbered:
                 kept |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
         body = found.body
     return tuple((n, lines[n - 1]) for n in sorted(kept) if lines[n - 1].strip())
+
+
+def _is_main(node: ast.stmt) -> bool:
+    """``if __name__ == "__main__"``: it does not run, and may show what comes out."""
+    return isinstance(node, ast.If) and "__name__" in {
+        n.id for n in ast.walk(node.test) if isinstance(n, ast.Name)
+    }
 
 
 _HUNK = re.compile(r"@@ -\d+(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
