@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -136,9 +138,27 @@ def _base_layer(client: DockerClient, say: Progress) -> str:
     return build_layer(client, name, parent, steps, labels={"fixbug.layer": "base"}, on_progress=say)
 
 
-def interpreter_layer(client: DockerClient, minor: str, say: Progress) -> str:
-    """The image that has Python ``minor`` (``3.9``) at PREFIX, and nothing of any project."""
-    base = _base_layer(client, say)
+def _system_layer(client: DockerClient, base: str, packages: Sequence[str], say: Progress) -> str:
+    """``base`` with Debian packages, which every interpreter on it shares."""
+    if not packages:
+        return base
+    name = f"fixbug/system:{digest(base, sorted(packages))}"
+    script = "set -eu\napt-get update -q\napt-get install -q -y --no-install-recommends "
+
+    def steps(bench: Workbench) -> None:
+        bench.script(
+            f"install {len(packages)} Debian packages",
+            script + " ".join(map(shlex.quote, packages)),
+            cure="the lines above name the package at fault; names are those of the base's Debian release",
+        )
+
+    return build_layer(client, name, base, steps, labels={"fixbug.layer": "system"}, on_progress=say)
+
+
+def interpreter_layer(client: DockerClient, minor: str, say: Progress, packages: Sequence[str] = ()) -> str:
+    """The image that has Python ``minor`` (``3.9``) at PREFIX, and nothing of any project but the Debian
+    ``packages`` it asks for."""
+    base = _system_layer(client, _base_layer(client, say), packages, say)
     name = f"fixbug/python:{minor}-{digest(base, _ACTIVATE, _COPY_OWN_INTERPRETER, _FINISH_INTERPRETER)}"
     if present(client, name):
         return name

@@ -13,11 +13,9 @@ import hashlib
 import io
 import json
 import os
-import ssl
-import subprocess
-import sys
 import tarfile
 import tempfile
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,12 +23,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sandbox.errors import EngineError, ImageError
+from sandbox.hostnet import certificates, step_environment
+from sandbox.owner import Owner, this_process
 
 if TYPE_CHECKING:
     from docker import DockerClient
     from docker.models.containers import Container
 
-__all__ = ["BUILD_DIR", "Progress", "Workbench", "build_layer", "digest", "present"]
+__all__ = [
+    "BUILD_DIR",
+    "Progress",
+    "Workbench",
+    "build_layer",
+    "digest",
+    "present",
+    "quoted",
+    "sweep_builds",
+    "throwaway",
+]
 
 Progress = Callable[[str], None]
 
@@ -39,12 +49,17 @@ BUILD_DIR = "/run/fixbug-build"
 
 _CA_FILE = f"{BUILD_DIR}/ca.pem"
 _LAST_LINES = 40
-_INDEX_OPTIONS = ("index-url", "extra-index-url", "trusted-host", "proxy", "timeout")
 
 
 def digest(*parts: object) -> str:
     """Twelve hexadecimal digits that stand for ``parts`` (JSON-like values)."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:12]
+
+
+def quoted(value: str) -> str:
+    """``value`` as a word of a Dockerfile instruction; lines are joined by `` | ``."""
+    line = " | ".join(value.splitlines())
+    return '"' + line.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$") + '"'
 
 
 def present(client: DockerClient, image: str) -> bool:
@@ -62,7 +77,7 @@ def build_layer(
     client: DockerClient,
     name: str,
     parent: str,
-    steps: Callable[[Workbench], None],
+    steps: Callable[[Workbench], Mapping[str, str] | None],
     *,
     changes: Sequence[str] = (),
     labels: Mapping[str, str] | None = None,
@@ -70,40 +85,58 @@ def build_layer(
 ) -> str:
     """The image ``name`` (``repository:tag``): as it is, or made from ``parent`` by ``steps``.
 
-    ``changes`` are Dockerfile instructions (ENV, WORKDIR). Raises ``ImageError`` when a step fails,
-    ``EngineError`` when the engine does. Two processes never make the same layer at once.
+    ``changes`` are Dockerfile instructions (ENV, WORKDIR). ``steps`` may return more labels. Raises
+    ``ImageError`` when a step fails, ``EngineError`` when the engine
+    does. Two processes never make the same layer at once.
     """
-    from docker.errors import APIError, DockerException
-    from requests import RequestException
-
     with _lock(name):
         if present(client, name):
             return name
         began = time.monotonic()
         on_progress(f"{name}: building on {parent}")
         repository, _, tag = name.partition(":")
-        try:
-            with _container(client, name, parent) as container:
-                bench = Workbench(container, name, on_progress)
-                bench.prepare()
-                steps(bench)
-                bench.clean()
-                instructions = ['CMD ["bash"]', *changes]
-                instructions += [f"LABEL {key}={json.dumps(value)}" for key, value in (labels or {}).items()]
-                container.commit(repository=repository, tag=tag, changes=instructions)
-        except APIError as error:
-            raise EngineError(
-                f"the engine refused a step of building {name}: {error.explanation or error}",
-                cure="look at the engine's log, its free disk space and its networks (FIXBUG_BUILD_NETWORK "
-                "names another than the default one)",
-            ) from error
-        except (DockerException, RequestException) as error:
-            raise EngineError(
-                f"the engine went away while {name} was built: {error}", cure="start it, and run this again"
-            ) from error
+        with _engine_errors(name), _container(client, name, parent) as container:
+            bench = Workbench(container, name, on_progress)
+            bench.prepare()
+            found = steps(bench)
+            bench.clean()
+            instructions = ['CMD ["bash"]', *changes]
+            # the container's own labels would be the image's, and those of every container made from it
+            kept = {**dict.fromkeys(_owned(), ""), **(labels or {}), **(found or {})}
+            instructions += [f"LABEL {key}={quoted(value)}" for key, value in kept.items()]
+            container.commit(repository=repository, tag=tag, changes=instructions)
         size = client.images.get(name).attrs["Size"] - client.images.get(parent).attrs["Size"]
         on_progress(f"{name}: built in {time.monotonic() - began:.1f} s, {max(size, 0) / 1e6:.0f} MB on top")
         return name
+
+
+@contextlib.contextmanager
+def throwaway(client: DockerClient, parent: str, on_progress: Progress) -> Iterator[Workbench]:
+    """A bench in a container of ``parent`` of which nothing is kept. Raises as ``build_layer`` does."""
+    name = f"look-{os.getpid()}-{threading.get_ident()}"
+    with _engine_errors(name), _container(client, name, parent) as container:
+        bench = Workbench(container, parent, on_progress)
+        bench.prepare()
+        yield bench
+
+
+@contextlib.contextmanager
+def _engine_errors(name: str) -> Iterator[None]:
+    from docker.errors import APIError, DockerException
+    from requests import RequestException
+
+    try:
+        yield
+    except APIError as error:
+        raise EngineError(
+            f"the engine refused a step of building {name}: {error.explanation or error}",
+            cure="look at the engine's log, its free disk space and its networks (FIXBUG_BUILD_NETWORK "
+            "names another than the default one)",
+        ) from error
+    except (DockerException, RequestException) as error:
+        raise EngineError(
+            f"the engine went away while {name} was built: {error}", cure="start it, and run this again"
+        ) from error
 
 
 class Workbench:
@@ -126,11 +159,11 @@ class Workbench:
             "PIP_ROOT_USER_ACTION": "ignore",
             "PYTHONDONTWRITEBYTECODE": "",
             "TMPDIR": f"{BUILD_DIR}/tmp",
-            **_host_network(),
+            **step_environment(),
         }
-        certificates = _host_certificates()
-        if certificates is not None:
-            files["ca.pem"] = certificates.read_bytes()
+        trusted = certificates()
+        if trusted is not None:
+            files["ca.pem"] = trusted.read_bytes()
             for variable in ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
                 self._environment[variable] = _CA_FILE
         self.script("prepare", f"mkdir -p {BUILD_DIR}/tmp && chmod 700 {BUILD_DIR}", quiet=True)
@@ -189,25 +222,31 @@ class Workbench:
         return tail
 
     def attempt(
-        self, script: str, *, cwd: str = "/", env: Mapping[str, str] | None = None, timeout: float = 1800
+        self,
+        script: str,
+        *,
+        cwd: str = "/",
+        env: Mapping[str, str] | None = None,
+        timeout: float = 1800,
+        lines: int = _LAST_LINES,
     ) -> tuple[int, str]:
-        """Run a bash script: its exit status (124 or 137: out of time) and its last lines."""
+        """Run a bash script: its exit status (124 or 137: out of time) and its last ``lines``."""
         api: Any = self._container.client.api  # type: ignore[union-attr]
         command = ["timeout", "-k", "10", f"{timeout:.0f}", "bash", "-c", script]
         environment = {**self._environment, **(env or {})}
         running = api.exec_create(self._container.id, command, environment=environment, workdir=cwd)["Id"]
-        lines: deque[str] = deque(maxlen=_LAST_LINES)
+        kept: deque[str] = deque(maxlen=lines)
         rest = ""
         stream = api.exec_start(running, stream=True)
         try:
             for chunk in stream:
                 *whole, rest = (rest + chunk.decode("utf-8", "replace")).split("\n")
-                lines.extend(line[-500:] for line in whole)
+                kept.extend(line[-500:] for line in whole)
         finally:
             stream._response.close()  # its own close() cuts the connection, and fails over SSH
         if rest:
-            lines.append(rest[-500:])
-        return int(api.exec_inspect(running)["ExitCode"]), "\n".join(lines)
+            kept.append(rest[-500:])
+        return int(api.exec_inspect(running)["ExitCode"]), "\n".join(kept)
 
     def say(self, text: str) -> None:
         self._say(f"{self._name}: {text}")
@@ -235,6 +274,10 @@ def _container(client: DockerClient, name: str, parent: str) -> Iterator[Contain
         init=True,
         user="root",
         working_dir="/",
+        labels=_owned(),
+        cpu_shares=256,  # of 1024: a build gives way to sandboxes in use
+        pids_limit=4096,
+        security_opt=["no-new-privileges"],
         network=os.environ.get("FIXBUG_BUILD_NETWORK") or "bridge",
     )
     try:
@@ -245,6 +288,25 @@ def _container(client: DockerClient, name: str, parent: str) -> Iterator[Contain
             container.remove(force=True, v=True)
 
 
+def _owned() -> dict[str, str]:
+    """Labels of a container in which a layer is made: the next start removes it if this process is gone."""
+    return {"fixbug": "1", **this_process().labels()}
+
+
+def sweep_builds(client: DockerClient) -> int:
+    """Remove the containers of builds whose process is gone; how many."""
+    from docker.errors import APIError
+
+    removed = 0
+    for summary in client.api.containers(all=True, filters={"name": "fixbug-build-"}):
+        owner = Owner.from_labels(summary.get("Labels") or {})
+        if owner is not None and owner.gone():
+            with contextlib.suppress(APIError):  # another process sweeps it too
+                client.api.remove_container(summary["Id"], force=True, v=True)
+                removed += 1
+    return removed
+
+
 @contextlib.contextmanager
 def _lock(name: str) -> Iterator[None]:
     directory = Path(tempfile.gettempdir()) / f"fixbug-locks-{os.getuid()}"
@@ -252,51 +314,3 @@ def _lock(name: str) -> Iterator[None]:
     with (directory / digest(name)).open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
-
-
-def _host_certificates() -> Path | None:
-    """The file of certificate authorities that programs on this host trust."""
-    paths = ssl.get_default_verify_paths()
-    for path in (
-        os.environ.get("PIP_CERT"),
-        os.environ.get("SSL_CERT_FILE"),
-        paths.cafile,
-        paths.openssl_cafile,
-    ):
-        if path and Path(path).is_file():
-            return Path(path)
-    debian = Path("/etc/ssl/certs/ca-certificates.crt")
-    return debian if debian.is_file() else None
-
-
-def _host_network() -> dict[str, str]:
-    """Proxies, and the package indexes of the user's pip, as variables for a step's process.
-
-    Indexes and links in the host's own file system mean nothing inside.
-    """
-    names = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
-    found = {name: os.environ[name] for name in names if os.environ.get(name)}
-    for option in _INDEX_OPTIONS:
-        value = _pip_options().get(option, "")
-        usable = [part for part in value.split() if not part.startswith(("file:", "/", "."))]
-        if usable:
-            found["PIP_" + option.upper().replace("-", "_")] = " ".join(usable)
-    return found
-
-
-def _pip_options() -> dict[str, str]:
-    """The user's pip configuration, environment variables included (option → value)."""
-    for command in ([sys.executable, "-m", "pip"], ["pip"], ["pip3"]):
-        try:
-            done = subprocess.run([*command, "config", "list"], capture_output=True, text=True, timeout=60)
-        except (OSError, subprocess.TimeoutExpired):
-            continue
-        if done.returncode:
-            continue
-        options: dict[str, str] = {}
-        # lines are SECTION.OPTION='VALUE'; variables, the section ":env:", come first and win
-        for line in done.stdout.splitlines():
-            key, _, value = line.partition("=")
-            options.setdefault(key.rpartition(".")[2], value.strip("'\"").replace("\\n", " "))
-        return options
-    return {}

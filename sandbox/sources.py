@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 import shutil
+import tempfile
 from pathlib import Path
 
 from sandbox.errors import ImageError, UsageError
 from sandbox.hostgit import GitMissing, run_git
 
-__all__ = ["fetch_commit", "github_url"]
+__all__ = ["fetch_commit", "fetch_submodules", "github_url"]
 
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -57,3 +58,55 @@ def _git(directory: Path, *arguments: str) -> None:
             "git config --global url.MIRROR.insteadOf URL, and must serve commits by id "
             "(git config uploadpack.allowAnySHA1InWant true)",
         )
+
+
+def fetch_submodules(url: str, tree: Path) -> list[str]:
+    """Put the files of each submodule where the work tree ``tree`` wants them, at the commit that it records.
+
+    Files alone, without a ``.git``. ``url`` is the repository's own: submodules may be given relative to it.
+    Returns what to say about those that cannot be had; they stay empty, and their own submodules do.
+    """
+    _, listed, _ = run_git(["ls-tree", "-r", "-z", "HEAD"], cwd=tree)
+    links = [
+        entry.split("\t", 1)
+        for entry in listed.decode("utf-8", "replace").split("\0")
+        if entry[:6] == "160000"
+    ]
+    if not links:
+        return []
+    _, config, _ = run_git(["config", "-z", "--file", ".gitmodules", "--list"], cwd=tree)
+    settings = dict(
+        entry.partition("\n")[::2] for entry in config.decode("utf-8", "replace").split("\0") if "\n" in entry
+    )
+    paths = {path: key.removesuffix(".path") for key, path in settings.items() if key.endswith(".path")}
+    notes = []
+    for about, path in links:
+        where = settings.get(f"{paths.get(path)}.url", "")
+        if where.startswith(("./", "../")):
+            where = _relative(url, where)
+        if not re.match(r"(https?|ssh|git)://", where) or not (tree / path).resolve().is_relative_to(
+            tree.resolve()
+        ):
+            notes.append(f"the submodule {path} stays empty: its address is {where or 'not given'}")
+            continue
+        with tempfile.TemporaryDirectory(prefix="fixbug-") as directory:
+            copy = Path(directory, "tree")
+            try:
+                fetch_commit(where, about.split()[2], copy)
+            except ImageError as error:
+                notes.append(f"the submodule {path} stays empty: {error.problem.splitlines()[-1]}")
+                continue
+            shutil.rmtree(copy / ".git")
+            shutil.copytree(copy, tree / path, symlinks=True, dirs_exist_ok=True)
+    return notes
+
+
+def _relative(url: str, where: str) -> str:
+    """``../other.git`` beside ``https://host/owner/name``."""
+    parts = url.rstrip("/").split("/")
+    for part in where.split("/"):
+        if part == "..":
+            parts.pop()
+        elif part not in (".", ""):
+            parts.append(part)
+    return "/".join(parts)

@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sandbox.detect import detect
+from sandbox.declared import Declared
 from sandbox.environment import image_for_row, image_for_tree
 from sandbox.errors import ImageError, UsageError
 from sandbox.interpreters import find_interpreter, pack_interpreter
 from sandbox.layers import BUILD_DIR, Workbench, build_layer, digest, present
 from sandbox.pins import parse_environment_yml
 from sandbox.registry import pull
-from sandbox.sources import fetch_commit, github_url
+from sandbox.sources import fetch_commit, fetch_submodules, github_url
+from sandbox.tree import plan_tree
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -94,51 +95,16 @@ def test_odd_environments_are_refused() -> None:
         parse_environment_yml(YML.replace("NumPy==1.23.0", "numpy>=1"))
 
 
-@pytest.mark.parametrize(
-    ("files", "first", "installs"),
-    [
-        ({}, "3.12", ()),
-        ({"setup.py": "setup(python_requires='>=3.6, <3.9')"}, "3.8", ("-e .",)),
-        ({"setup.py": "setup(extras_require={'test': ['x']})"}, "3.12", ("-e .[test]",)),
-        ({"pyproject.toml": "[project]\nrequires-python = '>=3.8,!=3.12.*'\n"}, "3.11", ("-e .",)),
-        ({"pyproject.toml": "[project]\nrequires-python = '~=3.9.2'\n"}, "3.9", ("-e .",)),
-        ({".python-version": "3.10.4\n", "requirements.txt": "x"}, "3.10", ("-r requirements.txt",)),
-        (
-            {
-                "setup.cfg": "[options.extras_require]\ntesting =\n  x\ndocs = y\n",
-                "setup.py": "",
-                "tests/requirements.txt": "",
-            },
-            "3.12",
-            ("-e .[testing]", "-r tests/requirements.txt"),
-        ),
-        (
-            {"pyproject.toml": "[project]\n[dependency-groups]\ndev=[]\ndocs=[]\n"},
-            "3.12",
-            ("-e .", "--group dev"),
-        ),
-    ],
-)  # fmt: skip
-def test_metadata_is_read(
-    tmp_path: Path, files: dict[str, str], first: str, installs: tuple[str, ...]
-) -> None:
-    """Catches a Python that the project does not support, and test requirements that are overlooked."""
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
-    recipe = detect(tmp_path)
-    assert recipe.minors[0] == first
-    assert recipe.installs == installs
-
-
-def test_a_change_of_metadata_is_another_image(tmp_path: Path) -> None:
+def test_a_change_of_metadata_is_another_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Catches a stale image after a dependency is added, and a rebuild after a change of code alone."""
+    monkeypatch.setattr("sandbox.asof.files_on_index", lambda project: [])  # the index is not asked
     (tmp_path / "requirements.txt").write_text("one\n")
-    first = detect(tmp_path).fingerprint
+    first = plan_tree(tmp_path, Declared()).name
     (tmp_path / "code.py").write_text("pass\n")
-    assert detect(tmp_path).fingerprint == first
+    assert plan_tree(tmp_path, Declared()).name == first
+    assert plan_tree(tmp_path, Declared(python="3.9")).name != first
     (tmp_path / "requirements.txt").write_text("one\ntwo\n")
-    assert detect(tmp_path).fingerprint != first
+    assert plan_tree(tmp_path, Declared()).name != first
 
 
 # --- where it comes from ------------------------------------------------------------------------
@@ -179,6 +145,43 @@ def test_a_fetched_commit_is_alone_and_keeps_its_id(tmp_path: Path, monkeypatch:
     assert git(tree, "status", "--porcelain") == ""
     config = (tree / ".git/config").read_text() + str(sorted(p.name for p in (tree / ".git").iterdir()))
     assert not any(word in config for word in ("remote", "FETCH_HEAD", "ORIG_HEAD", "logs"))
+
+
+def test_submodules_are_files_without_a_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches a submodule that stays empty although it can be had, one that brings its history or a remote
+    along, an address that git would run, and one that is silently left out."""
+    inner, origin = tmp_path / "inner", tmp_path / "origin"
+    for place in (inner, origin):
+        place.mkdir()
+        git(place, "init", "-q")
+    (inner / "helper.py").write_text("HELP = 1\n")
+    git(inner, "add", ".")
+    git(inner, "commit", "-q", "-m", "one")
+    head = git(inner, "rev-parse", "HEAD")
+    modules = "".join(
+        f'[submodule "{name}"]\n\tpath = {name}\n\turl = {url}\n'
+        for name, url in (("one", "../inner"), ("two", "ext::sh -c true"))
+    )
+    (origin / ".gitmodules").write_text(modules)
+    git(origin, "add", ".")
+    for name in ("one", "two"):
+        git(origin, "update-index", "--add", "--cacheinfo", f"160000,{head},{name}")
+    git(origin, "commit", "-q", "-m", "one")
+    settings = {
+        f"url.{tmp_path}/.insteadOf": "https://example.org/group/",
+        "uploadpack.allowAnySHA1InWant": "true",
+    }
+    monkeypatch.setenv("GIT_CONFIG_COUNT", str(len(settings)))
+    for number, (key, value) in enumerate(settings.items()):
+        monkeypatch.setenv(f"GIT_CONFIG_KEY_{number}", key)
+        monkeypatch.setenv(f"GIT_CONFIG_VALUE_{number}", value)
+    tree = tmp_path / "tree"
+    fetch_commit("https://example.org/group/origin", git(origin, "rev-parse", "HEAD"), tree)
+    (note,) = fetch_submodules("https://example.org/group/origin", tree)
+    assert "two stays empty" in note
+    assert (tree / "one/helper.py").read_text() == "HELP = 1\n"
+    assert not (tree / "one/.git").exists()
+    assert git(tree, "status", "--porcelain") == ""
 
 
 def test_what_cannot_be_fetched_says_why(tmp_path: Path) -> None:
