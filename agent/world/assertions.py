@@ -3,427 +3,252 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 
-from agent.world.dataflow import BUILT, COMPUTED, LITERAL, Flow, call_name, last_name
-from agent.world.predicate import TYPES, PredicateError, check_predicate
+from agent.world.asserters import RAISES, WARNS, asserted, is_asserter
+from agent.world.cases import Cases
+from agent.world.conditions import Asked, Assertion, Conditions, called
+from agent.world.dataflow import CASE, LITERAL, Flow, last_name
+from agent.world.predicate import PredicateError, check_predicate
 
-
-@dataclass
-class Assertion:
-    """One assertion of a test.
-
-    ``asked`` are the operands to ask about, in the order in which they are evaluated; ``predicate``
-    is over their ids, or empty where the assertion can't be put as a question. ``cases``: how many
-    values the predicate takes in turn (``[case]``), 0 for one.
-    """
-
-    node: ast.stmt | ast.withitem
-    statement: ast.stmt
-    asked: list[tuple[str, ast.expr]] = field(default_factory=list)
-    predicate: str = ""
-    cases: int = 0
-    loop: ast.GeneratorExp | ast.ListComp | None = None
-    """``all(... for ...)``: the comprehension in which the operands are evaluated."""
-    raises: bool = False
-    notes: list[str] = field(default_factory=list)
-
-
-_FAILS = {"fail", "AssertionError"}
-_RELATIONS: dict[str, type[ast.cmpop]] = {
-    "assertEqual": ast.Eq,
-    "assertEquals": ast.Eq,
-    "failUnlessEqual": ast.Eq,
-    "assertListEqual": ast.Eq,
-    "assertDictEqual": ast.Eq,
-    "assertTupleEqual": ast.Eq,
-    "assertSetEqual": ast.Eq,
-    "assertSequenceEqual": ast.Eq,
-    "assertMultiLineEqual": ast.Eq,
-    "assertNotEqual": ast.NotEq,
-    "assertNotEquals": ast.NotEq,
-    "assertIs": ast.Is,
-    "assertIsNot": ast.IsNot,
-    "assertIn": ast.In,
-    "assertNotIn": ast.NotIn,
-    "assertGreater": ast.Gt,
-    "assertGreaterEqual": ast.GtE,
-    "assertLess": ast.Lt,
-    "assertLessEqual": ast.LtE,
-    "assertIsNone": ast.Is,
-    "assertIsNotNone": ast.IsNot,
-    "assert_equal": ast.Eq,
-    "assert_array_equal": ast.Eq,
-}
-_PARAMETERS = {
-    "first": 0,
-    "second": 1,
-    "member": 0,
-    "container": 1,
-    "expr1": 0,
-    "expr2": 1,
-    "expr": 0,
-    "obj": 0,
-    "cls": 1,
-    "a": 0,
-    "b": 1,
-    "list1": 0,
-    "list2": 1,
-    "d1": 0,
-    "d2": 1,
-    "actual": 0,
-    "desired": 1,
-    "x": 0,
-    "y": 1,
-}
-_CLOSE = {"assertAlmostEqual", "assertAlmostEquals", "assertNotAlmostEqual"}
-_ALLCLOSE = {"assert_allclose", "assert_almost_equal", "assert_array_almost_equal"}
-_RAISES = {"assertRaises", "assertRaisesRegex", "assertRaisesMessage", "failUnlessRaises", "raises"}
+_FAILS = {"fail", "AssertionError", "failureException"}
 
 
 class Reader:
-    """Reads the assertions of a file, numbering the questions ``p1``, ``p2``, ... in order."""
+    """Reads the assertions of a file in order. ``own``: names of functions that the file defines itself."""
 
-    def __init__(self, flow: Flow) -> None:
-        self.flow = flow
-        self.count = 0
+    def __init__(self, flow: Flow, cases: Cases) -> None:
+        self.flow, self.cases = flow, cases
+        self.conditions = Conditions(flow)
+        self.own = {function.name for function in flow.functions}
+        self.shown_handlers: list[ast.Try] = []
+        """``try`` statements whose handlers tell which exception is expected."""
 
     def read(self, body: Sequence[ast.stmt]) -> Iterator[Assertion]:
-        """The assertions in a body and in the blocks and functions nested in it, in order."""
+        """The assertions in a body and in the blocks and functions nested in it."""
         for statement in body:
             found = self._statement(statement)
             if found is not None:
                 yield found
-                if not isinstance(statement, (ast.With, ast.AsyncWith)):
+                if isinstance(statement, ast.If):
                     continue
             if isinstance(statement, (ast.With, ast.AsyncWith)):
                 for item in statement.items:
-                    raises = self._raises_block(item, statement)
-                    if raises is not None:
-                        yield raises
+                    made = self._block(item, statement)
+                    if made is not None:
+                        yield made
             for blocks in ("body", "orelse", "finalbody"):
                 yield from self.read(getattr(statement, blocks, []))
             for handler in [*getattr(statement, "handlers", []), *getattr(statement, "cases", [])]:
                 yield from self.read(handler.body)
+            if isinstance(statement, ast.Try):
+                self._note_handlers(statement)
 
     # -- statements
 
     def _statement(self, node: ast.stmt) -> Assertion | None:
-        made: Assertion | None = None
+        if is_failure(node):
+            return self._never(node)
         if isinstance(node, ast.Assert):
-            made = self._of_truth(node, node.test)
-        elif (
-            isinstance(node, ast.If) and not node.orelse and len(node.body) == 1 and is_failure(node.body[0])
-        ):
-            if not is_failure_name(node.test):
-                made = self._of_truth(node, ast.UnaryOp(ast.Not(), node.test))
-        elif isinstance(node, ast.Expr):
+            return self._of_truth(node, node.test)
+        if isinstance(node, ast.If) and not node.orelse and len(node.body) == 1 and is_failure(node.body[0]):
+            return self._of_truth(node, ast.UnaryOp(ast.Not(), node.test))
+        if isinstance(node, ast.Expr):
             call = node.value.value if isinstance(node.value, ast.Await) else node.value
             if isinstance(call, ast.Call):
-                made = self._call(node, call)
+                return self._call(node, call)
+        return None
+
+    def _never(self, node: ast.stmt) -> Assertion:
+        """``self.fail()``: a line that must not be reached."""
+        made = Assertion(node, node, kind="never", predicate="never()")
+        self.conditions.count += 1
+        made.asked.append(Asked(f"p{self.conditions.count}", ast.Constant("reached")))
         return made
 
     def _of_truth(self, node: ast.stmt, test: ast.expr) -> Assertion:
         made = Assertion(node, node)
-        return self._finish(made, self._truth(test, made))
-
-    def _finish(self, made: Assertion, predicate: ast.expr) -> Assertion:
-        try:
-            ast.fix_missing_locations(ast.Expression(predicate))
-            check_predicate(predicate)
-            made.predicate = ast.unparse(predicate)
-        except (PredicateError, ValueError, RecursionError) as error:
-            made.notes.append(f"its condition is not one that the harness can judge: {error}")
-        return made
+        return self._finish(made, self.conditions.truth(test, made))
 
     def _call(self, node: ast.stmt, call: ast.Call) -> Assertion | None:
         name = last_name(call.func)
         made = Assertion(node, node)
-        if name in _RAISES and len(call.args) >= 2:
-            return self._raising(made, call.args[0])
-        if not re.match(r"assert|fail(Unless|If)", name):
+        if name in RAISES | {"assert_raises", "assert_raises_regex"} and len(call.args) >= 2:
+            skipped = 2 if "Regex" in name or "Message" in name or "regex" in name else 1
+            if len(call.args) > skipped:
+                made.call = ast.Call(call.args[skipped], call.args[skipped + 1 :], call.keywords)
+                return self._raising(made, call)
             return None
-        if name in ("assert_that", "assertLogs", "assertWarns", "assertNumQueries"):
-            return Assertion(node, node, notes=[f"`{name}` is not understood"])
-        arguments: list[ast.expr | None] = [*call.args]
-        if any(isinstance(argument, ast.Starred) for argument in call.args):
-            return Assertion(node, node, notes=[f"`{name}` with * is not understood"])
-        options: dict[str, ast.expr] = {}
-        for keyword in call.keywords:
-            index = _PARAMETERS.get(keyword.arg or "")
-            if index is None:
-                options[keyword.arg or "**"] = keyword.value
-            else:
-                arguments += [None] * (index + 1 - len(arguments))
-                arguments[index] = keyword.value
-        parts = [argument for argument in arguments if argument is not None]
-        if len(parts) < len(arguments) or not parts:
-            return Assertion(node, node, notes=[f"`{name}` is not understood"])
-        predicate = self._unittest(name, parts, options, made)
+        if name in WARNS and len(call.args) >= 2 and isinstance(call.func, ast.Attribute):
+            skipped = 2 if "Regex" in name or "Message" in name else 1
+            if len(call.args) > skipped:
+                made.call = ast.Call(call.args[skipped], call.args[skipped + 1 :], call.keywords)
+                return self._raising(made, call, kind="warns")
+        if name in ("match", "group_contains") and self._is_caught(call):
+            return self._matching(made, call)
+        if not is_asserter(name) or name in self.own:
+            return None
+        predicate = asserted(call, made, self.conditions)
         if predicate is None:
-            return Assertion(node, node, notes=[f"`{name}` is not understood"])
+            made.unjudged.append(f"`{name}` is hidden and not asked about")
+            made.asked.clear()
+            return made
         return self._finish(made, predicate)
 
-    def _unittest(
-        self, name: str, parts: list[ast.expr], options: dict[str, ast.expr], made: Assertion
-    ) -> ast.expr | None:
-        if name in ("assertTrue", "assert_", "failUnless"):
-            return self._truth(parts[0], made)
-        if name in ("assertFalse", "failIf"):
-            return ast.UnaryOp(ast.Not(), self._truth(parts[0], made))
-        if name in ("assertIsNone", "assertIsNotNone"):
-            parts = [parts[0], ast.Constant(None)]
-        if len(parts) < 2:
+    def _is_caught(self, call: ast.Call) -> bool:
+        """``excinfo.match(...)``, where ``with raises(...) as excinfo`` is somewhere in the file."""
+        value = call.func.value if isinstance(call.func, ast.Attribute) else None
+        return isinstance(value, ast.Name) and any(
+            isinstance(item, ast.withitem)
+            and isinstance(item.optional_vars, ast.Name)
+            and item.optional_vars.id == value.id
+            and isinstance(item.context_expr, ast.Call)
+            and last_name(item.context_expr.func) in RAISES
+            for item in self.flow.nodes
+        )
+
+    def _matching(self, made: Assertion, call: ast.Call) -> Assertion | None:
+        assert isinstance(call.func, ast.Attribute)
+        if len(call.args) != 1 or self.flow.rank(call.args[0]) != LITERAL:
             return None
-        if name in _RELATIONS:
-            return self._comparison(parts[:2], [_RELATIONS[name]()], made)
-        if name in ("assertIsInstance", "assertNotIsInstance"):
-            inside = self._isinstance(parts[0], parts[1], made)
-            return ast.UnaryOp(ast.Not(), inside) if "Not" in name else inside
-        if name in _CLOSE:
-            left, right = self._operands(parts[:2], made)
-            gap: ast.expr = _called("abs", ast.BinOp(left, ast.Sub(), right))
-            delta = options.get("delta") or (parts[3] if len(parts) > 3 else None)
-            places = options.get("places") or (parts[2] if len(parts) > 2 else ast.Constant(7))
-            if delta is not None:
-                close: ast.expr = ast.Compare(gap, [ast.LtE()], [self._literal(delta, made)])
-            else:
-                rounded = _called("round", gap, self._literal(places, made))
-                close = ast.Compare(rounded, [ast.Eq()], [ast.Constant(0)])
-            return ast.UnaryOp(ast.Not(), close) if "Not" in name else close
-        if name in _ALLCLOSE:
-            left, right = self._operands(parts[:2], made)
-            if name == "assert_allclose":
-                relative = self._literal(options.get("rtol", ast.Constant(1e-7)), made)
-                absolute = self._literal(options.get("atol", ast.Constant(0)), made)
-            else:
-                decimal = options.get("decimal") or (parts[2] if len(parts) > 2 else ast.Constant(7))
-                relative = ast.Constant(0)
-                power = ast.BinOp(
-                    ast.Constant(10.0), ast.Pow(), ast.UnaryOp(ast.USub(), self._literal(decimal, made))
-                )
-                absolute = ast.BinOp(ast.Constant(1.5), ast.Mult(), power)
-            return _called("allclose", left, right, relative, absolute)
-        if name in ("assertCountEqual", "assertItemsEqual"):
-            return _called("same_items", *self._operands(parts[:2], made))
+        text = called("str", ast.Attribute(call.func.value, "value", ast.Load()))
+        asked = self.conditions.ask(text, made)
+        return self._finish(made, called("matches", asked, self.conditions.expected(call.args[0])))
+
+    # -- blocks
+
+    def _block(self, item: ast.withitem, statement: ast.stmt) -> Assertion | None:
+        call = item.context_expr
+        if not isinstance(call, ast.Call):
+            return None
+        name = last_name(call.func)
+        made = Assertion(item, statement)
+        if name in RAISES or name in ("assert_raises", "assert_raises_regex"):
+            return self._raising(made, call)
+        if name in WARNS or name == "assert_warns":
+            return self._raising(made, call, kind="warns")
+        if is_asserter(name) and name not in self.own:
+            made.unjudged.append(f"`{name}` is hidden and not asked about")
+            return made
         return None
 
-    def _raises_block(self, item: ast.withitem, statement: ast.stmt) -> Assertion | None:
-        call = item.context_expr
-        if not (isinstance(call, ast.Call) and last_name(call.func) in _RAISES and call.args):
-            return None
-        return self._raising(Assertion(item, statement), call.args[0])
+    def _raising(self, made: Assertion, call: ast.Call, kind: str = "raises") -> Assertion:
+        """``raises(E, match=...)``, with the message that is searched for, as the harness judges it."""
+        made.kind = kind
+        name = last_name(call.func)
+        given = {keyword.arg: keyword.value for keyword in call.keywords if made.call is None}
+        kinds = call.args[0] if call.args else given.get("expected_exception") or given.get("exception")
+        if name == "deprecated_call":
+            kinds = ast.Tuple(
+                [
+                    ast.Name(n, ast.Load())
+                    for n in ("DeprecationWarning", "PendingDeprecationWarning", "FutureWarning")
+                ],
+                ast.Load(),
+            )
+        elif kind == "warns" and kinds is None:
+            kinds = ast.Name("Warning", ast.Load())
+        pattern = given.get("match") or given.get("expected_regex") or given.get("expected_message")
+        contains = "Message" in name
+        if pattern is None and len(call.args) > 1 and ("Regex" in name or "regex" in name or contains):
+            pattern = call.args[1]
+        self.conditions.count += 1
+        made.asked.append(Asked(f"p{self.conditions.count}", kinds or ast.Constant(None)))
+        binding = self.flow.binding(kinds) if isinstance(kinds, ast.Name) else None
+        if binding is not None and not binding.group:
+            kinds = binding.nodes[0]
+        names = [
+            last_name(k) for k in (kinds.elts if isinstance(kinds, ast.Tuple) else [kinds] if kinds else [])
+        ]
+        if not names or not all(names) or (binding is not None and binding.group):
+            made.unjudged.append("which exception is meant can't be seen")
+            return made
+        keywords = []
+        if pattern is not None and not (isinstance(pattern, ast.Constant) and pattern.value is None):
+            text = self.conditions.expected(pattern)
+            if not isinstance(text, ast.Constant):
+                # The class is judged still: a wrong one breaks it.
+                made.unjudged.append(f"the message `{ast.unparse(pattern)}` is not a constant")
+                text = ast.Name("unknown", ast.Load())
+            keywords = [ast.keyword("contains" if contains else "match", text)]
+        found = ast.Call(ast.Name(kind, ast.Load()), [ast.Name(one, ast.Load()) for one in names], keywords)
+        return self._finish(made, found)
 
-    def _raising(self, made: Assertion, kinds: ast.expr) -> Assertion:
-        made.raises = True
-        made.asked.append((self._id(), kinds))
-        names = [last_name(kind) for kind in (kinds.elts if isinstance(kinds, ast.Tuple) else [kinds])]
-        made.predicate = f"raises({', '.join(names)})" if all(names) else ""
+    def _note_handlers(self, node: ast.Try) -> None:
+        """``try: f() except E: pass else: fail()`` is no assertion that could be put as a question."""
+        if any(is_failure(s) for s in [*node.body[-1:], *node.orelse]):
+            self.shown_handlers.append(node)
+
+    # -- predicates
+
+    def _finish(self, made: Assertion, predicate: ast.expr) -> Assertion:
+        """Check the predicate, and say by ``case`` which value of a loop or of ``parametrize`` is meant."""
+        groups = dict.fromkeys(
+            n.id.removeprefix(CASE)
+            for n in ast.walk(predicate)
+            if isinstance(n, ast.Name) and n.id.startswith(CASE)
+        )
+        if groups:
+            inside: ast.AST = made.loop.elt if made.loop is not None else made.statement
+            axes = self.cases.axes(inside)
+            known = [axis.group for axis in axes]
+            if not set(groups) <= set(known):
+                made.unjudged.append("which case it is reached in can't be told")
+                return made
+            used = axes[: max(known.index(group) for group in groups) + 1]
+            indices: dict[str, ast.expr] = {}
+            step = 1
+            for number, axis in enumerate(used):
+                index: ast.expr = ast.Name("case", ast.Load())
+                if step > 1:
+                    index = ast.BinOp(index, ast.FloorDiv(), ast.Constant(step))
+                if number < len(used) - 1:
+                    index = ast.BinOp(index, ast.Mod(), ast.Constant(axis.size))
+                indices[CASE + axis.group] = index
+                step *= axis.size
+            predicate = _Resolved(indices).visit(predicate)
+            made.cases = step
+        quantified = isinstance(predicate, ast.Call) and last_name(predicate.func) == "any"
+        if quantified and (self.cases.axes(made.statement) or self._is_repeated(made.statement)):
+            made.unjudged.append("`any` in a loop: which items belong together can't be told")
+            return made
+        try:
+            check_predicate(predicate)
+            made.predicate = ast.unparse(ast.fix_missing_locations(ast.Expression(predicate)))
+        except (PredicateError, ValueError, RecursionError, AttributeError) as error:
+            made.unjudged.append(f"its condition is not one that the harness can judge: {error}")
         return made
 
-    # -- conditions
+    def _is_repeated(self, node: ast.AST) -> bool:
+        """Whether a statement may run more than once in a run of the test."""
+        current: ast.AST | None = node
+        while current is not None:
+            current = self.flow.parents.get(id(current))
+            if isinstance(current, (ast.For, ast.AsyncFor, ast.While)):
+                return True
+            if isinstance(current, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                return not current.name.startswith("test") and len(self.cases.sites.get(id(current), [])) != 1
+        return False
 
-    def _id(self) -> str:
-        self.count += 1
-        return f"p{self.count}"
 
-    def _ask(self, node: ast.expr, made: Assertion) -> ast.expr:
-        name = self._id()
-        made.asked.append((name, node))
-        return ast.Name(name, ast.Load())
+class _Resolved(ast.NodeTransformer):
+    def __init__(self, indices: dict[str, ast.expr]) -> None:
+        self.indices = indices
 
-    def _literal(self, node: ast.expr, made: Assertion) -> ast.expr:
-        """An expected expression, as the predicate says it: a literal, or the text of what builds a value."""
-        rank = self.flow.rank(node)
-        if rank == LITERAL:
-            value, cases = self.flow.literal(node)
-            if cases and made.cases not in (0, cases):
-                made.notes.append("values of different loops meet in it")
-            made.cases = max(made.cases, cases)
-            return value
-        shown = node
-        binding = self.flow.binding(node) if isinstance(node, ast.Name) else None
-        if binding is not None and not binding.group:
-            shown = binding.nodes[0]
-        return _called("text", ast.Constant(ast.unparse(shown)))
-
-    def _truth(self, node: ast.expr, made: Assertion) -> ast.expr:
-        if isinstance(node, ast.BoolOp):
-            return ast.BoolOp(node.op, [self._truth(value, made) for value in node.values])
-        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
-            return ast.UnaryOp(ast.Not(), self._truth(node.operand, made))
-        if isinstance(node, ast.Compare):
-            return self._comparison([node.left, *node.comparators], node.ops, made)
-        if isinstance(node, ast.Call):
-            special = self._known_call(node, made)
-            if special is not None:
-                return special
-        if self.flow.rank(node) == LITERAL:
-            return self._literal(node, made)
-        if not isinstance(node, (ast.Name, ast.Attribute, ast.Subscript)) and _constants(self.flow, node):
-            self._note_seen(node, made)
-        return self._ask(node, made)
-
-    def _note_seen(self, node: ast.expr, made: Assertion) -> None:
-        """A call that gives a truth value and has constants beside a call to judge: they may be the
-        answer."""
-        inner = [
-            child
-            for child in ast.walk(node)
-            if isinstance(child, (ast.Call, ast.Await)) and child is not node
-        ]
-        if inner or (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args):
-            made.notes.append(f"the truth of `{ast.unparse(node)}` is asked for with its constants in sight")
-
-    def _known_call(self, node: ast.Call, made: Assertion) -> ast.expr | None:
-        name = last_name(node.func)
-        if name in ("all", "any") and isinstance(node.func, ast.Name) and len(node.args) == 1:
-            return self._quantified(name, node, made)
-        if name == "isinstance" and isinstance(node.func, ast.Name) and len(node.args) == 2:
-            return self._isinstance(node.args[0], node.args[1], made)
-        if (
-            name in ("startswith", "endswith")
-            and isinstance(node.func, ast.Attribute)
-            and len(node.args) == 1
-            and self.flow.rank(node.args[0]) == LITERAL
-            and self.flow.rank(node.func.value) == COMPUTED
-        ):
-            return _called(name, self._ask(node.func.value, made), self._literal(node.args[0], made))
-        if name in ("isclose", "allclose", "array_equal") and len(node.args) >= 2:
-            options = {keyword.arg: keyword.value for keyword in node.keywords}
-            known = {"isclose": ("rel_tol", "abs_tol"), "allclose": ("rtol", "atol"), "array_equal": ()}[name]
-            if all(arg in known and self.flow.rank(value) == LITERAL for arg, value in options.items()):
-                left, right = self._operands(node.args[:2], made)
-                if name == "array_equal":
-                    return ast.Compare(left, [ast.Eq()], [right])
-                keywords = [ast.keyword(arg, self._literal(value, made)) for arg, value in options.items()]
-                numpy = name == "isclose" and call_name(node) != "isclose"
-                return ast.Call(ast.Name("allclose" if numpy else name, ast.Load()), [left, right], keywords)
-        return None
-
-    def _quantified(self, name: str, node: ast.Call, made: Assertion) -> ast.expr | None:
-        loop = node.args[0]
-        alone = not made.asked and isinstance(made.node, (ast.Assert, ast.Expr))
-        simple = isinstance(loop, (ast.GeneratorExp, ast.ListComp)) and isinstance(
-            loop.elt, (ast.Compare, ast.Call)
-        )
-        if name == "all" and alone and simple and _whole(made.node) is node:
-            assert isinstance(loop, (ast.GeneratorExp, ast.ListComp))
-            if not any(isinstance(child, (ast.Await, ast.Yield)) for child in ast.walk(loop)):
-                made.loop = loop
-                return self._truth(loop.elt, made)
-        if isinstance(loop, (ast.GeneratorExp, ast.ListComp)) and _constants(self.flow, loop.elt):
-            made.notes.append(f"the truth of `{ast.unparse(node)}` is asked for with its constants in sight")
-            return self._ask(node, made)
-        return None
-
-    def _isinstance(self, value: ast.expr, kind: ast.expr, made: Assertion) -> ast.expr:
-        kinds = kind.elts if isinstance(kind, ast.Tuple) else [kind]
-        names = [last_name(item) for item in kinds]
-        if not all(names) or any(
-            name in TYPES and not isinstance(k, ast.Name) for name, k in zip(names, kinds, strict=True)
-        ):
-            made.notes.append(f"the type `{ast.unparse(kind)}` is not known to the harness")
-            return ast.Name("unknown", ast.Load())
-        types: list[ast.expr] = [ast.Name(name, ast.Load()) for name in names]
-        shown = types[0] if len(types) == 1 else ast.Tuple(types, ast.Load())
-        return _called("isinstance", self._ask(value, made), shown)
-
-    def _comparison(self, operands: list[ast.expr], ops: list[ast.cmpop], made: Assertion) -> ast.expr:
-        values = self._operands(operands, made)
-        return ast.Compare(values[0], ops, values[1:])
-
-    def _operands(self, operands: Sequence[ast.expr], made: Assertion) -> list[ast.expr]:
-        """Ask for what has to be run; what is constant is the expected side and is kept from sight."""
-        ranks = [self.flow.rank(operand) for operand in operands]
-        asked_rank = max(ranks)
-        if asked_rank == LITERAL:
-            return [self._literal(operand, made) for operand in operands]
-        result = []
-        for operand, rank in zip(operands, ranks, strict=True):
-            if rank < asked_rank:
-                result.append(self._literal(operand, made))
-                continue
-            if asked_rank == BUILT and sum(rank == BUILT for rank in ranks) > 1:
-                made.notes.append(f"`{ast.unparse(operand)}` may be the expected side")
-            elif len(result) and ranks.count(asked_rank) > 1 and _is_formula(operand):
-                made.notes.append(f"`{ast.unparse(operand)}` is asked for with its constants in sight")
-            result.append(self._operand(operand, made))
-        return result
-
-    def _operand(self, node: ast.expr, made: Assertion) -> ast.expr:
-        """Ask for an operand; of ``abs(f(x) - 3.14)`` only for ``f(x)``, since the number is expected."""
-        if isinstance(node, ast.BinOp) and not isinstance(node.op, (ast.MatMult, ast.LShift, ast.RShift)):
-            ranks = (self.flow.rank(node.left), self.flow.rank(node.right))
-            if min(ranks) == LITERAL and max(ranks) == COMPUTED:
-                parts = [
-                    self._literal(part, made) if rank == LITERAL else self._operand(part, made)
-                    for part, rank in zip((node.left, node.right), ranks, strict=True)
-                ]
-                return ast.BinOp(parts[0], node.op, parts[1])
-        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-            return ast.UnaryOp(node.op, self._operand(node.operand, made))
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.keywords:
-            plain = [argument for argument in node.args if not isinstance(argument, ast.Starred)]
-            if (
-                node.func.id in ("abs", "round")
-                and len(plain) == len(node.args)
-                and plain
-                and isinstance(plain[0], ast.BinOp)
-                and all(self.flow.rank(rest) == LITERAL for rest in plain[1:])
-            ):
-                rest = [self._literal(argument, made) for argument in plain[1:]]
-                return _called(node.func.id, self._operand(plain[0], made), *rest)
-        if (
-            isinstance(node, ast.Call)
-            and call_name(node) == "approx"
-            and node.args
-            and all(self.flow.rank(k.value) == LITERAL for k in node.keywords)
-        ):
-            keywords = [ast.keyword(k.arg, self._literal(k.value, made)) for k in node.keywords]
-            return ast.Call(ast.Name("approx", ast.Load()), [self._ask(node.args[0], made)], keywords)
-        return self._ask(node, made)
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return self.indices.get(node.id, node)
 
 
 def is_failure(node: ast.stmt) -> bool:
-    """Whether a statement does nothing but fail the test: ``raise AssertionError``, ``pytest.fail(...)``."""
+    """Whether a statement does nothing but fail the test: ``raise AssertionError``, ``pytest.fail(...)``,
+    ``assert False``."""
     if isinstance(node, ast.Raise) and node.exc is not None:
         what = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
         return last_name(what) in _FAILS
+    if isinstance(node, ast.Assert):
+        return isinstance(node.test, ast.Constant) and not node.test.value
     return (
         isinstance(node, ast.Expr)
         and isinstance(node.value, ast.Call)
         and last_name(node.value.func) == "fail"
     )
-
-
-def is_failure_name(test: ast.expr) -> bool:
-    """``if __name__ == ...`` and flags of the test itself are no assertions."""
-    return isinstance(test, ast.Compare) and isinstance(test.left, ast.Name) and test.left.id == "__name__"
-
-
-def _whole(node: ast.stmt | ast.withitem) -> ast.expr | None:
-    if isinstance(node, ast.Assert):
-        return node.test
-    if (
-        isinstance(node, ast.Expr)
-        and isinstance(node.value, ast.Call)
-        and last_name(node.value.func) == "assertTrue"
-    ):
-        return node.value.args[0] if node.value.args else None
-    return None
-
-
-def _constants(flow: Flow, node: ast.AST) -> bool:
-    return any(isinstance(child, ast.Constant) and child.value is not None for child in ast.walk(node))
-
-
-def _is_formula(node: ast.expr) -> bool:
-    simple = (ast.Call, ast.Name, ast.Attribute, ast.Subscript, ast.Await)
-    return not isinstance(node, simple) and any(isinstance(child, ast.Constant) for child in ast.walk(node))
-
-
-def _called(name: str, *arguments: ast.expr) -> ast.expr:
-    return ast.Call(ast.Name(name, ast.Load()), list(arguments), [])

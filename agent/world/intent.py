@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ast
-import builtins
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from agent.errors import ContextTooLong
 from agent.llm import Model
+from agent.world.exceptions import Judgement as Judgement
+from agent.world.exceptions import judge_raised, own_exceptions
 from agent.world.loose import read_object
 from agent.world.predicate import UNKNOWN, PredicateError, PredicateRaised, parse_predicate, truth
 from agent.world.predicate import evaluate as evaluate_predicate
@@ -18,7 +19,6 @@ from agent.world.trace import Frame, Trace, states
 from agent.world.values import read_value
 from prompts import render
 
-Judgement = Literal["holds", "broken", "unknown"]
 MAX_EXPECTATIONS = 8
 MAX_SOURCE = 40_000
 """Characters of source that are shown with a report."""
@@ -48,10 +48,17 @@ class Expectation:
     origin: Literal["assertion", "issue"]
     why: str
     cases: int = 0
+    own: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Where it is about an exception: the program's own ones, each with its ancestors."""
 
 
-def from_probes(probed: ProbedTest) -> list[Expectation]:
-    """One expectation for each assertion of the test. Never to be shown to who predicts."""
+def from_probes(probed: ProbedTest, sources: Mapping[str, str] | None = None) -> list[Expectation]:
+    """One expectation for each assertion of the test. Never to be shown to who predicts.
+
+    ``sources``: path → text of the program, for the exceptions that it defines.
+    """
+    raising = any(a.predicate.startswith(("raises(", "warns(")) for a in probed.assertions)
+    own = own_exceptions([*(sources or {}).values(), probed.source]) if raising else {}
     return [
         Expectation(
             a.id,
@@ -60,6 +67,7 @@ def from_probes(probed: ProbedTest) -> list[Expectation]:
             "assertion",
             a.source,
             cases=a.cases,
+            own=own if a.predicate.startswith(("raises(", "warns(")) else {},
         )
         for a in probed.assertions
     ]
@@ -89,18 +97,92 @@ def _expectation(row: Any, name: str) -> Expectation | None:
     event, call, line = row.get("event", "return"), row.get("call"), row.get("line")
     if not isinstance(function, str) or not function or not isinstance(predicate, str):
         return None
-    if event not in ("call", "line", "return", "exception") or (
-        event == "line" and not isinstance(line, int)
-    ):
+    if event not in ("call", "line", "return", "exception"):
         return None
-    if call is not None and (not isinstance(call, int) or isinstance(call, bool) or call < 1):
+    if event == "line" and not _is_ordinal(line):
+        return None
+    if call is not None and not _is_ordinal(call):
         return None
     try:
-        parse_predicate(predicate)
+        tree = parse_predicate(predicate)
     except PredicateError:
         return None
-    point = Point(function=function, call=call, event=event, line=line if event == "line" else None)
+    special = {n.func.id for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
+    if special & {"never", "warns", "any"} or ("raises" in special and not isinstance(tree, ast.Call)):
+        return None  # these are about the lines of a test
+    point = Point(
+        function=function.strip().removesuffix("()"),
+        call=call,
+        event=event,
+        line=line if event == "line" else None,
+    )
     return Expectation(name, point, predicate, "issue", str(row.get("why") or ""))
+
+
+def _is_ordinal(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def without_contradictions(drawn: Sequence[Expectation], probed: ProbedTest) -> tuple[list[Expectation], int]:
+    """Leave out expectations from the report that can't be met together with the test, and count them.
+
+    One contradicts the test where it is about every return of a function, and the test asserts a value of a
+    call of that function with which its predicate is false. Of two about one point that
+    want different values, the first stays.
+    """
+    asserted: list[tuple[str, Any]] = []
+    for probe in probed.probes:
+        wanted = _wanted(probe.predicate)
+        called = _called_function(probe.expression)
+        if wanted is not UNKNOWN and called:
+            asserted.append((called, wanted))
+    kept: list[Expectation] = []
+    for expectation in drawn:
+        point = expectation.point
+        tree = parse_predicate(expectation.predicate)
+        against = (
+            point.call is None
+            and point.event == "return"
+            and any(
+                called == point.function.rpartition(".")[2] and _is_false(tree, value)
+                for called, value in asserted
+            )
+        )
+        others = [_wanted(k.predicate) for k in kept if k.point == point]
+        if not against and not any(o is not UNKNOWN and _is_false(tree, o) for o in others):
+            kept.append(expectation)
+    return kept, len(drawn) - len(kept)
+
+
+def _wanted(predicate: str) -> Any:
+    """4 for ``value == 4``; UNKNOWN for any other predicate."""
+    try:
+        tree = ast.parse(predicate, mode="eval").body
+        plain = isinstance(tree, ast.Compare) and isinstance(tree.left, ast.Name) and tree.left.id == "value"
+        if plain and isinstance(tree, ast.Compare) and [type(op) for op in tree.ops] in ([ast.Eq], [ast.Is]):
+            return ast.literal_eval(tree.comparators[0])
+    except (ValueError, SyntaxError, TypeError, RecursionError):
+        return UNKNOWN
+    return UNKNOWN
+
+
+def _called_function(expression: str) -> str:
+    try:
+        tree = ast.parse(expression, mode="eval").body
+    except (ValueError, SyntaxError, RecursionError):
+        return ""
+    if not isinstance(tree, ast.Call):
+        return ""
+    function = tree.func
+    return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+
+
+def _is_false(tree: ast.expr, value: Any) -> bool:
+    names = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
+    try:
+        return "value" in names and truth(evaluate_predicate(tree, {"value": value})) is False
+    except PredicateRaised:
+        return False
 
 
 def draw_expectations(
@@ -126,7 +208,9 @@ def draw_expectations(
         completion = model.complete([{"role": "user", "content": prompt}])
     except ContextTooLong:
         return [], 0
-    return parse_expectations(completion.text)
+    drawn, dropped = parse_expectations(completion.text)
+    kept, contradicting = without_contradictions(drawn, probed)
+    return kept, dropped + contradicting
 
 
 def evaluate(expectation: Expectation, trace: Trace, run: int) -> Judgement:
@@ -138,84 +222,96 @@ def evaluate(expectation: Expectation, trace: Trace, run: int) -> Judgement:
     except PredicateError:
         return "unknown"
     frames = [frame for frame in trace.frames if frame.run == run]
-    if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and tree.func.id == "raises":
+    special = tree.func.id if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) else ""
+    if isinstance(tree, ast.Call) and special in ("raises", "warns"):
         return _raises(tree, expectation, frames)
+    if special == "never":
+        return "broken" if any(frame.probe in expectation.point.probes for frame in frames) else "holds"
+    ended = trace.outcome(run)
     judged: list[Judgement] = []
-    for names in _instances(expectation, frames):
+    for names in _instances(expectation, frames, cut=ended is not None and ended.outcome != "passed"):
         try:
             known = truth(evaluate_predicate(tree, names))
         except PredicateRaised:
             known = False if expectation.origin == "assertion" else None
         judged.append("unknown" if known is None else "holds" if known else "broken")
+    if special == "any":
+        return "holds" if "holds" in judged else "unknown" if "unknown" in judged or not judged else "broken"
     if "broken" in judged:
         return "broken"
     return "holds" if judged and "unknown" not in judged else "unknown"
 
 
-def _instances(expectation: Expectation, frames: list[Frame]) -> list[dict[str, Any]]:
-    """The names and values at each time that the point is reached."""
+def _instances(expectation: Expectation, frames: list[Frame], *, cut: bool) -> list[dict[str, Any]]:
+    """The names and values at each time that the point is reached. ``cut``: the run ends in an exception."""
     point = expectation.point
     if point.probes:
-        found: list[dict[str, Any]] = []
-        for frame in frames:
-            if frame.event == "probe" and frame.probe in point.probes:
-                # The first operand is always evaluated, the others only as far as `and` and `or` let them.
-                if frame.probe == point.probes[0] or not found:
-                    found.append({})
-                found[-1][frame.probe] = UNKNOWN if frame.value is None else read_value(frame.value)
-        if expectation.cases and (len(found) > expectation.cases and len(found) % expectation.cases):
-            return [{} for _ in found]
-        for index, names in enumerate(found):
-            names["case"] = index % expectation.cases if expectation.cases else 0
-        return found
-    full = states(frames)
+        return _probed_instances(expectation, frames, cut=cut)
+    at = _at(point, frames)
+    if len({(f.file, f.function) for f in at}) > 1:
+        return []  # `get` may be any class's
+    kept = {id(frame) for frame in at}
     result = []
-    for frame, state in zip(frames, full, strict=True):
-        if frame.event != point.event or not same_function(frame.function, point.function):
-            continue
-        if (point.call is None or frame.visit == point.call) and (
-            point.line is None or frame.line == point.line
-        ):
+    for frame, state in zip(frames, states(frames), strict=True):
+        if id(frame) in kept:
             names = {name: read_value(value) for name, value in state.items()}
             names["value"] = UNKNOWN if frame.value is None else read_value(frame.value)
             result.append(names)
     return result
 
 
+def _at(point: Point, frames: list[Frame]) -> list[Frame]:
+    """The frames at a point of a function; those of its very name, where there are such."""
+    found = [
+        f
+        for f in frames
+        if f.event == point.event
+        and same_function(f.function, point.function)
+        and (point.call is None or f.visit == point.call)
+        and (point.line is None or f.line == point.line)
+    ]
+    exact = [f for f in found if f.function == point.function]
+    return exact or found
+
+
+def _probed_instances(expectation: Expectation, frames: list[Frame], *, cut: bool) -> list[dict[str, Any]]:
+    """The operands of an assertion, each time that it is reached, with the case that it is reached in.
+
+    Cases can be counted off only where all of them are there, or the first ones of a run that is cut.
+    """
+    probes, cases = expectation.point.probes, expectation.cases
+    found: list[dict[str, Any]] = []
+    for frame in frames:
+        if frame.event == "probe" and frame.probe in probes:
+            # The first operand is always evaluated, the others only as far as `and` and `or` let them.
+            if frame.probe == probes[0] or not found or frame.probe in found[-1]:
+                found.append({})
+            found[-1][frame.probe] = UNKNOWN if frame.value is None else read_value(frame.value)
+    if cases and len(found) % cases and not cut:
+        return [{} for _ in found]
+    for index, names in enumerate(found):
+        names["case"] = index % cases if cases else 0
+    return found
+
+
 def _raises(tree: ast.Call, expectation: Expectation, frames: list[Frame]) -> Judgement:
     """``raises(E)``: what the probe says, or else the last exception that passed through the block's
-    lines."""
+    lines; of a function, what it raised."""
     point = expectation.point
     values = [f.value for f in frames if f.event == "probe" and f.probe in point.probes]
-    if not values:
+    if not point.probes:
+        values = [f.value for f in _at(point, frames)]
+    elif not values and getattr(tree.func, "id", "") == "raises":
         first, last = point.line or 0, point.end_line or 0
         values = [
             f.value
             for f in frames
             if f.event == "exception" and f.file == point.path and first <= f.line <= last
         ][-1:]
-    wanted = [kind.id for kind in tree.args if isinstance(kind, ast.Name)]
-    judged = [_is_exception(value, wanted) for value in values]
+    judged = [judge_raised(tree, value, expectation.own) for value in values]
     if "broken" in judged:
         return "broken"
     return "holds" if judged and "unknown" not in judged else "unknown"
-
-
-def _is_exception(value: str | None, wanted: list[str]) -> Judgement:
-    if value is None:
-        return "unknown"
-    name = value.strip("'\"<> ").partition("(")[0].partition(":")[0].strip().rpartition(".")[2]
-    if name in ("None", "no exception", "nothing"):
-        return "broken"
-    if name in wanted:
-        return "holds"
-    came = getattr(builtins, name, None)
-    kinds = [getattr(builtins, kind, None) for kind in wanted]
-    if isinstance(came, type) and all(isinstance(kind, type) for kind in kinds):
-        return (
-            "holds" if any(issubclass(came, kind) for kind in kinds if isinstance(kind, type)) else "broken"
-        )
-    return "unknown"
 
 
 def same_function(name: str, wanted: str) -> bool:

@@ -14,10 +14,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agent.world.values import Opaque
+from agent.world.regex import search
+from agent.world.values import Opaque, array_items
 
 MAX_NODES = 2000
 MAX_TEXT = 20_000
+MAX_ITEMS = 2_000
+"""Items that are compared each with each."""
+MAX_DIGITS = 400
+"""Decimal places that a number may be rounded to."""
 MAX_SIZE = 100_000
 """Items of a sequence and bits of an integer that an expression may make."""
 
@@ -49,30 +54,33 @@ class Approx:
     expected: Any
     rel: float | None = None
     abs: float | None = None
+    nan_ok: bool = False
 
     def matches(self, value: Any) -> bool:
         """Whether a value is close enough, item by item."""
-        return _close(value, self.expected, self.rel, self.abs)
+        return _close(value, self.expected, self.rel, self.abs, self.nan_ok)
 
 
-def _close(value: Any, expected: Any, rel: float | None, absolute: float | None) -> bool:
+def _close(value: Any, expected: Any, rel: float | None, absolute: float | None, nan_ok: bool) -> bool:
     if isinstance(expected, (list, tuple)):
         return (
             isinstance(value, (list, tuple))
             and len(value) == len(expected)
-            and all(_close(a, b, rel, absolute) for a, b in zip(value, expected, strict=True))
+            and all(_close(a, b, rel, absolute, nan_ok) for a, b in zip(value, expected, strict=True))
         )
     if isinstance(expected, dict):
         return (
             isinstance(value, dict)
             and value.keys() == expected.keys()
-            and all(_close(value[key], expected[key], rel, absolute) for key in expected)
+            and all(_close(value[key], expected[key], rel, absolute, nan_ok) for key in expected)
         )
     numbers = (int, float, complex)
     if not isinstance(value, numbers) or not isinstance(expected, numbers) or isinstance(expected, bool):
         return bool(value == expected)
     if value == expected:
         return True
+    if value != value and expected != expected:
+        return nan_ok
     # pytest: with only `abs` given, the relative tolerance is not used at all.
     relative = 0.0 if rel is None and absolute is not None else abs(expected) * (1e-6 if rel is None else rel)
     tolerance = max(relative, 1e-12 if absolute is None else absolute)
@@ -85,9 +93,11 @@ TYPES: dict[str, type] = {
 }
 
 
-def _same_items(left: Any, right: Any) -> bool:
+def _same_items(left: Any, right: Any) -> Any:
     """``assertCountEqual``: the same items as often, in any order."""
     rest = list(right)
+    if len(rest) > MAX_ITEMS or len(left) > MAX_ITEMS:
+        return UNKNOWN
     for item in left:
         if item not in rest:
             return False
@@ -110,6 +120,46 @@ def _allclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8) -> bool:
     return bool(abs(a - b) <= atol + rtol * abs(b))
 
 
+def _round(number: Any, digits: Any = None) -> Any:
+    if isinstance(digits, int) and abs(digits) > MAX_DIGITS:
+        return UNKNOWN  # 10**digits is worked out for a whole number
+    return round(number) if digits is None else round(number, digits)
+
+
+def _sum(items: Any, start: Any = 0) -> Any:
+    """``sum`` of numbers; of lists it would take a time that grows with the square of their number."""
+    whole = list(items)
+    if not all(isinstance(item, (int, float, complex)) for item in [*whole, start]):
+        return UNKNOWN
+    return sum(whole, start)
+
+
+def _is_small(value: Any) -> bool:
+    """Whether a value holds at most MAX_SIZE items, characters or bits, counted through what it holds."""
+    waiting, size = [value], 0
+    while waiting:
+        current = waiting.pop()
+        if isinstance(current, int):
+            size += current.bit_length()
+        elif isinstance(current, (str, bytes, bytearray)):
+            size += len(current)
+        elif isinstance(current, (list, tuple, set, frozenset, dict)):
+            size += len(current)
+            if size <= MAX_SIZE:
+                waiting += [*current, *current.values()] if isinstance(current, dict) else current
+        if size > MAX_SIZE:
+            return False
+    return True
+
+
+def _matches(text: Any, pattern: Any) -> Any:
+    """``re.search`` in bounded time."""
+    if not isinstance(text, str) or not isinstance(pattern, str):
+        return UNKNOWN
+    found = search(pattern, text)
+    return UNKNOWN if found is None else found
+
+
 def _typed(kind: type) -> Callable[..., Any]:
     return lambda *values: kind(*values)
 
@@ -119,15 +169,19 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "len": len,
     "max": max,
     "min": min,
-    "round": round,
+    "round": _round,
     "sorted": sorted,
-    "sum": sum,
+    "sum": _sum,
     "str": str,
     "repr": repr,
     "approx": Approx,
     "isclose": _isclose,
     "allclose": _allclose,
     "same_items": _same_items,
+    "matches": _matches,
+    "issubset": lambda some, others: set(some).issubset(others),
+    "issuperset": lambda some, others: set(some).issuperset(others),
+    "isdisjoint": lambda some, others: set(some).isdisjoint(others),
     "startswith": lambda text, start: text.startswith(start),
     "endswith": lambda text, end: text.endswith(end),
     **{
@@ -159,7 +213,8 @@ _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Gt: operator.gt,
     ast.GtE: operator.ge,
 }
-_SPECIAL = ("isinstance", "raises", "text")
+_SPECIAL = ("isinstance", "is_type", "raises", "warns", "never", "any", "text", "items")
+
 _NODES = (
     ast.Constant,
     ast.Name,
@@ -176,6 +231,8 @@ _NODES = (
     ast.Slice,
     ast.Call,
     ast.keyword,
+    ast.JoinedStr,
+    ast.FormattedValue,
     ast.boolop,
     ast.unaryop,
     ast.operator,
@@ -211,6 +268,8 @@ def check_predicate(tree: ast.expr) -> None:
                 )
             if any(keyword.arg is None for keyword in node.keywords):
                 raise PredicateError("it calls with **")
+        if isinstance(node, ast.FormattedValue) and node.format_spec is not None:
+            raise PredicateError("it formats a value, which predicates may not")
 
 
 def evaluate(tree: ast.expr, names: Mapping[str, Any]) -> Any:
@@ -222,7 +281,7 @@ def evaluate(tree: ast.expr, names: Mapping[str, Any]) -> Any:
         return _Evaluator(names).value(tree)
     except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
         raise PredicateRaised(f"{type(error).__name__}: {error}") from error
-    except RecursionError:
+    except (RecursionError, MemoryError):
         return UNKNOWN
 
 
@@ -271,7 +330,21 @@ class _Evaluator:
             return self._subscript(node)
         if isinstance(node, ast.Call):
             return self._call(node)
+        if isinstance(node, ast.JoinedStr):
+            return self._text(node)
         return UNKNOWN
+
+    def _text(self, node: ast.JoinedStr) -> Any:
+        result = ""
+        for part in node.values:
+            value = self.value(part.value if isinstance(part, ast.FormattedValue) else part)
+            if _vague([value]):
+                return UNKNOWN
+            plain = isinstance(part, ast.FormattedValue) and part.conversion in (ord("r"), ord("a"))
+            result += repr(value) if plain else str(value)
+            if len(result) > MAX_SIZE:
+                return UNKNOWN
+        return result
 
     def _logic(self, node: ast.BoolOp) -> Any:
         """Kleene's logic: one false makes an `and` false, whatever else is unknown."""
@@ -298,6 +371,9 @@ class _Evaluator:
             for many, times in ((left, right), (right, left)):
                 if hasattr(many, "__len__") and isinstance(times, int) and len(many) * times > MAX_SIZE:
                     return UNKNOWN
+        if isinstance(op, (ast.Mult, ast.Add)):
+            made = BINARY[type(op)](left, right)
+            return made if _is_small(made) else UNKNOWN
         if isinstance(op, ast.Mod) and isinstance(left, (str, bytes)):
             return UNKNOWN  # a format can ask for a field of any width
         return BINARY[type(op)](left, right)
@@ -331,10 +407,20 @@ class _Evaluator:
         if name == "isinstance":
             return self._isinstance(node)
         if name == "text":
+            known = self.value(node.args[1]) if len(node.args) > 1 else UNKNOWN
             source = node.args[0] if node.args else None
-            return Opaque(str(source.value)) if isinstance(source, ast.Constant) else UNKNOWN
-        if name == "raises":
+            spelled = Opaque(str(source.value)) if isinstance(source, ast.Constant) else UNKNOWN
+            return spelled if _vague([known]) else known
+        if name == "items":
+            value = self.value(node.args[0]) if node.args else UNKNOWN
+            inner = array_items(value.text) if isinstance(value, Opaque) else None
+            return value if inner is None else inner
+        if name == "any":
+            return self.value(node.args[0]) if node.args else UNKNOWN
+        if name in ("raises", "warns", "never"):
             return UNKNOWN  # judged where exceptions are known: intent.py
+        if name == "is_type":
+            return self._is_type(node)
         values = [self.value(argument) for argument in node.args]
         keywords = {k.arg: self.value(k.value) for k in node.keywords if k.arg}
         if _vague([*values, *keywords.values()]):
@@ -354,6 +440,15 @@ class _Evaluator:
         if any(isinstance(value, TYPES[name]) for name in names if name in TYPES):
             return True
         return False if all(name in TYPES for name in names) else UNKNOWN
+
+    def _is_type(self, node: ast.Call) -> Any:
+        value = self.value(node.args[0]) if len(node.args) == 2 else UNKNOWN
+        wanted = node.args[1].id if len(node.args) == 2 and isinstance(node.args[1], ast.Name) else ""
+        if value is UNKNOWN or not wanted:
+            return UNKNOWN
+        if isinstance(value, Opaque):
+            return True if value.type_name == wanted else UNKNOWN
+        return type(value).__name__ == wanted
 
 
 def compare(op: ast.cmpop, left: Any, right: Any) -> bool | None:

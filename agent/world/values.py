@@ -54,6 +54,19 @@ def read_value(text: str) -> Any:
     return value
 
 
+def array_items(text: str) -> list[Any] | None:
+    """The items of numpy's ``array([1, 2])``, as nested lists; None for another text."""
+    try:
+        tree = ast.parse(text, mode="eval").body
+        if not (isinstance(tree, ast.Call) and len(tree.args) == 1):
+            return None
+        name = tree.func.attr if isinstance(tree.func, ast.Attribute) else getattr(tree.func, "id", "")
+        items = _literal(tree.args[0]) if name in ("array", "ndarray", "masked_array") else None
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+        return None
+    return items if isinstance(items, list) else None
+
+
 def _literal(node: ast.expr) -> Any:
     """``ast.literal_eval``, and also ``set()``, ``frozenset({...})``, ``inf`` and ``nan`` as ``repr``
     writes them."""

@@ -1,0 +1,395 @@
+"""What a condition asks: the expressions that have to be run, and a predicate over their values.
+
+What is constant is the expected side. It goes into the predicate and is never shown.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from agent.world.dataflow import BUILT, COMPUTED, LITERAL, Flow, TooLarge, call_name, last_name
+from agent.world.predicate import TYPES
+
+
+@dataclass
+class Asked:
+    """One operand to ask about. ``lazy``: it is only evaluated if what stands before it lets it."""
+
+    id: str
+    node: ast.expr
+    lazy: bool = False
+
+
+@dataclass
+class Assertion:
+    """One assertion of a test.
+
+    ``asked`` are the operands to ask about, in the order in which they are evaluated; ``predicate``
+    is over their ids, or empty where the assertion can't be judged. ``cases``: how many values the
+    predicate takes in turn (``[case]``), 0 for one.
+    """
+
+    node: ast.stmt | ast.withitem
+    statement: ast.stmt
+    asked: list[Asked] = field(default_factory=list)
+    predicate: str = ""
+    cases: int = 0
+    loop: ast.GeneratorExp | ast.ListComp | None = None
+    """``all(... for ...)``: the comprehension in which the operands are evaluated."""
+    kind: str = "condition"
+    """``condition``; ``raises`` and ``warns`` (a block or a call); ``never`` (a line that must not be
+    reached)."""
+    call: ast.Call | None = None
+    """``raises(E, f, 1)``: what is called in its place, ``f(1)``."""
+    leaks: list[str] = field(default_factory=list)
+    """What stays in sight and may give the expected value away."""
+    unjudged: list[str] = field(default_factory=list)
+    """Why the harness can't judge it, where it can't. Nothing is in sight."""
+
+
+class Conditions:
+    """Reads conditions, numbering the questions ``p1``, ``p2``, ... in order."""
+
+    def __init__(self, flow: Flow) -> None:
+        self.flow = flow
+        self.count = 0
+        self._lazy = 0
+
+    def ask(self, node: ast.expr, made: Assertion) -> ast.expr:
+        """Ask about an expression: the name that stands for its value."""
+        self.count += 1
+        made.asked.append(Asked(f"p{self.count}", node, bool(self._lazy)))
+        return ast.Name(f"p{self.count}", ast.Load())
+
+    def expected(self, node: ast.expr) -> ast.expr:
+        """A constant as the predicate says it: a literal, or the text of what builds a value."""
+        if self.flow.rank(node) == LITERAL:
+            try:
+                return self.flow.literal(node)
+            except (TooLarge, RecursionError):
+                return ast.Name("unknown", ast.Load())
+        binding = self.flow.binding(node)
+        shown = binding.nodes[0] if binding is not None and not binding.group else node
+        return called("text", ast.Constant(ast.unparse(shown)))
+
+    # -- truth
+
+    def truth(self, node: ast.expr, made: Assertion, *, negated: bool = False) -> ast.expr:
+        """The predicate for "this is true" (or, ``negated``, for "this is not true")."""
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+            return self.truth(node.operand, made, negated=not negated)
+        found: ast.expr | None = None
+        if isinstance(node, ast.BoolOp):
+            found = self._logic(node.op, node.values, made)
+        elif isinstance(node, ast.Compare):
+            found = self.comparison([node.left, *node.comparators], node.ops, made)
+        elif isinstance(node, ast.Call):
+            quantified = self._quantified(node, made, negated)
+            if quantified is not None:
+                return quantified
+            found = self._known_call(node, made)
+        if found is None and self.flow.rank(node) == LITERAL:
+            found = self.expected(node)
+        if found is None:
+            self._note_answer(node, made)
+            found = self.ask(node, made)
+        return ast.UnaryOp(ast.Not(), found) if negated else found
+
+    def _logic(self, op: ast.boolop, values: Sequence[ast.expr], made: Assertion) -> ast.expr:
+        parts = [self.truth(values[0], made)]
+        self._lazy += 1
+        parts += [self.truth(value, made) for value in values[1:]]
+        self._lazy -= 1
+        return ast.BoolOp(op, parts) if len(parts) > 1 else parts[0]
+
+    def _note_answer(self, node: ast.expr, made: Assertion) -> None:
+        """A call whose truth is asked for, on the result of another call, with constants beside it: they may
+        be the answer."""
+        if isinstance(node, ast.Call):
+            parts = [*node.args, *(k.value for k in node.keywords)]
+            if isinstance(node.func, ast.Attribute):
+                parts.append(node.func.value)
+            constant = any(self.flow.rank(p) < COMPUTED and not _is_plain(p) for p in parts)
+            if constant and any(self._is_result(part) for part in parts):
+                made.leaks.append(
+                    f"the truth of `{ast.unparse(node)}` is asked for with its constants in sight"
+                )
+        elif not isinstance(node, (ast.Name, ast.Attribute, ast.Subscript, ast.Await)) and any(
+            isinstance(child, ast.Constant) and not _is_plain(child) for child in ast.walk(node)
+        ):
+            made.leaks.append(f"the truth of `{ast.unparse(node)}` is asked for with its constants in sight")
+
+    def _is_result(self, node: ast.expr) -> bool:
+        """Whether a value comes from a call that is not a constructor: what is under test, most likely."""
+        if isinstance(node, ast.Await):
+            return True
+        if isinstance(node, ast.Name):
+            binding = self.flow.binding(node)
+            return binding is not None and any(self._is_result(n) for n in binding.nodes if n is not node)
+        return any(
+            isinstance(child, ast.Call) and not last_name(child.func)[:1].isupper()
+            for child in ast.walk(node)
+        )
+
+    def _quantified(self, node: ast.Call, made: Assertion, negated: bool) -> ast.expr | None:
+        """``all`` and ``any``: over a display, logic; over a comprehension, one question an item."""
+        name = last_name(node.func)
+        if name not in ("all", "any") or not isinstance(node.func, ast.Name) or len(node.args) != 1:
+            return None
+        items = node.args[0]
+        if isinstance(items, (ast.List, ast.Tuple)) and items.elts:
+            if any(isinstance(item, ast.Starred) for item in items.elts):
+                return None
+            found = self._logic(ast.And() if name == "all" else ast.Or(), items.elts, made)
+            for asked in made.asked:  # a display evaluates all of its items
+                asked.lazy = False
+            return ast.UnaryOp(ast.Not(), found) if negated else found
+        simple = isinstance(items, (ast.GeneratorExp, ast.ListComp)) and isinstance(
+            items.elt, (ast.Compare, ast.Call, ast.BoolOp, ast.UnaryOp)
+        )
+        if not simple or made.asked or not _is_whole(made.node, node):
+            return None
+        assert isinstance(items, (ast.GeneratorExp, ast.ListComp))
+        if any(isinstance(child, (ast.Await, ast.Yield, ast.NamedExpr)) for child in ast.walk(items)):
+            return None
+        made.loop = items
+        found = self.truth(items.elt, made, negated=negated)
+        return found if (name == "all") != negated else called("any", found)
+
+    def _known_call(self, node: ast.Call, made: Assertion) -> ast.expr | None:
+        """Calls whose truth the harness can work out from their operands."""
+        name, arguments = last_name(node.func), node.args
+        if any(isinstance(argument, ast.Starred) for argument in arguments):
+            return None
+        if isinstance(node.func, ast.Name) and name == "isinstance" and len(arguments) == 2:
+            return self.instance(arguments[0], arguments[1], made)
+        if isinstance(node.func, ast.Name) and name == "bool" and len(arguments) == 1:
+            return self.truth(arguments[0], made)
+        if isinstance(node.func, ast.Attribute) and not node.keywords and len(arguments) == 1:
+            return self._method(name, node.func.value, arguments[0], made)
+        if ast.unparse(node.func) in ("re.search", "re.match", "re.fullmatch") and not node.keywords:
+            return self._searched(name, arguments, made)
+        if name in ("isclose", "allclose", "array_equal") and len(arguments) >= 2:
+            return self._close(node, made)
+        return None
+
+    def _method(self, name: str, value: ast.expr, argument: ast.expr, made: Assertion) -> ast.expr | None:
+        """``f(x).startswith("a")``, ``{1, 2}.issubset(f(x))``."""
+        ranks = (self.flow.rank(value), self.flow.rank(argument))
+        sets = name in ("issubset", "issuperset", "isdisjoint")
+        if ranks == (COMPUTED, LITERAL) and (sets or name in ("startswith", "endswith")):
+            return called(name, self.ask(value, made), self.expected(argument))
+        if ranks == (LITERAL, COMPUTED) and sets:
+            return called(name, self.expected(value), self.ask(argument, made))
+        return None
+
+    def _searched(self, name: str, arguments: list[ast.expr], made: Assertion) -> ast.expr | None:
+        """``re.search("a+", f(x))``."""
+        if [self.flow.rank(argument) for argument in arguments] != [LITERAL, COMPUTED]:
+            return None
+        pattern = self.expected(arguments[0])
+        if name != "search":
+            end = r")\Z" if name == "fullmatch" else ")"
+            pattern = ast.BinOp(ast.Constant(r"\A(?:"), ast.Add(), pattern)
+            pattern = ast.BinOp(pattern, ast.Add(), ast.Constant(end))
+        return called("matches", self.ask(arguments[1], made), pattern)
+
+    def _close(self, node: ast.Call, made: Assertion) -> ast.expr | None:
+        """``math.isclose``, ``numpy.isclose``, ``numpy.allclose`` and ``numpy.array_equal``."""
+        name = last_name(node.func)
+        if name == "isclose" and call_name(node) != "isclose":
+            name = "allclose"
+        options = {keyword.arg: keyword.value for keyword in node.keywords}
+        known = {"isclose": ("rel_tol", "abs_tol"), "allclose": ("rtol", "atol"), "array_equal": ()}[name]
+        if not all(key in known and self.flow.rank(value) == LITERAL for key, value in options.items()):
+            return None
+        left, right = self.operands(node.args[:2], made)
+        if name == "array_equal":
+            return ast.Compare(called("items", left), [ast.Eq()], [called("items", right)])
+        keywords = [ast.keyword(key, self.expected(value)) for key, value in options.items()]
+        return ast.Call(ast.Name(name, ast.Load()), [left, right], keywords)
+
+    def instance(self, value: ast.expr, kind: ast.expr, made: Assertion) -> ast.expr:
+        """``isinstance(value, kind)``, as far as the classes are named."""
+        types = self._types(kind)
+        if types is None:
+            made.unjudged.append(f"the type `{ast.unparse(kind)}` is not known to the harness")
+            return ast.BoolOp(ast.And(), [self.ask(value, made), ast.Name("unknown", ast.Load())])
+        return called("isinstance", self.ask(value, made), types)
+
+    def _types(self, kind: ast.expr) -> ast.expr | None:
+        kinds = kind.elts if isinstance(kind, ast.Tuple) else [kind]
+        names = [last_name(item) for item in kinds]
+        if not all(names) or any(
+            name in TYPES and not isinstance(k, ast.Name) for name, k in zip(names, kinds, strict=True)
+        ):
+            return None
+        types: list[ast.expr] = [ast.Name(name, ast.Load()) for name in names]
+        return types[0] if len(types) == 1 else ast.Tuple(types, ast.Load())
+
+    # -- comparisons
+
+    def comparison(self, operands: Sequence[ast.expr], ops: Sequence[ast.cmpop], made: Assertion) -> ast.expr:
+        """The predicate for ``a < b == c``; the operands to run are asked for."""
+        kind = self._type_test(operands, ops, made)
+        if kind is not None:
+            return kind
+        values = self.operands(operands, made)
+        return ast.Compare(values[0], list(ops), values[1:])
+
+    def _type_test(
+        self, operands: Sequence[ast.expr], ops: Sequence[ast.cmpop], made: Assertion
+    ) -> ast.expr | None:
+        """``type(x) is Foo``."""
+        if len(ops) != 1 or not isinstance(ops[0], (ast.Is, ast.Eq, ast.IsNot, ast.NotEq)):
+            return None
+        left, right = operands
+        if not (isinstance(left, ast.Call) and last_name(left.func) == "type" and len(left.args) == 1):
+            return None
+        types = self._types(right)
+        if types is None or isinstance(types, ast.Tuple) or self.flow.binding(right) is not None:
+            return None
+        found = called("is_type", self.ask(left.args[0], made), types)
+        return ast.UnaryOp(ast.Not(), found) if isinstance(ops[0], (ast.IsNot, ast.NotEq)) else found
+
+    def operands(self, operands: Sequence[ast.expr], made: Assertion) -> list[ast.expr]:
+        """Ask for what has to be run; what is constant is the expected side and is kept from sight."""
+        ranks = [self.flow.rank(operand) for operand in operands]
+        most = max(ranks)
+        if most == LITERAL:
+            return [self.expected(operand) for operand in operands]
+        asking = [operand for operand, rank in zip(operands, ranks, strict=True) if rank == most]
+        result = []
+        for operand, rank in zip(operands, ranks, strict=True):
+            if rank < most or (
+                most == BUILT
+                and len(asking) > 1
+                and _is_constructor(operand)
+                and not all(_is_constructor(other) for other in asking)
+            ):
+                result.append(self.expected(operand))
+            else:
+                if most == BUILT and len(asking) > 1:
+                    made.leaks.append(f"`{ast.unparse(operand)}` may be the expected side")
+                result.append(self.operand(operand, made, alone=len(asking) == 1, first=operand is asking[0]))
+        return result
+
+    def operand(self, node: ast.expr, made: Assertion, *, alone: bool, first: bool) -> ast.expr:
+        """Ask for an operand; of ``abs(f(x) - 3.14)`` only for ``f(x)``, since the number is expected.
+
+        Where more than one operand has to be run, what only puts values together (``[y, 3]``, ``y + 1``)
+        is asked for in parts.
+        """
+        if isinstance(node, ast.BinOp) and not isinstance(node.op, (ast.MatMult, ast.LShift, ast.RShift)):
+            ranks = (self.flow.rank(node.left), self.flow.rank(node.right))
+            if not alone or (min(ranks) == LITERAL and max(ranks) == COMPUTED):
+                left, right = (self._part(part, made, alone=alone) for part in (node.left, node.right))
+                return self._put_together(node, ast.BinOp(left, node.op, right))
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.UAdd)):
+            return ast.UnaryOp(node.op, self.operand(node.operand, made, alone=alone, first=first))
+        if isinstance(node, (ast.List, ast.Tuple, ast.Set)) and not alone and not _is_starred(node):
+            parts = [self._part(item, made, alone=False) for item in node.elts]
+            whole: ast.expr = ast.Set(parts) if isinstance(node, ast.Set) else type(node)(parts, ast.Load())
+            return self._put_together(node, whole)
+        if not alone and isinstance(node, ast.Dict) and all(node.keys):
+            pairs = [
+                (self._part(key, made, alone=False), self._part(value, made, alone=False))
+                for key, value in zip(node.keys, node.values, strict=True)
+                if key
+            ]
+            return self._put_together(node, ast.Dict([k for k, _ in pairs], [v for _, v in pairs]))
+        if not alone and isinstance(node, ast.JoinedStr) and _is_simple_text(node):
+            values: list[ast.expr] = [
+                ast.FormattedValue(self._part(v.value, made, alone=False), v.conversion, v.format_spec)
+                if isinstance(v, ast.FormattedValue)
+                else v
+                for v in node.values
+            ]
+            return ast.JoinedStr(values)
+        if isinstance(node, ast.Call) and not any(isinstance(a, ast.Starred) for a in node.args):
+            known = self._known_operand(node, made)
+            if known is not None:
+                return known
+        if not alone:
+            self._note_side(node, made, first)
+        return self.ask(node, made)
+
+    def _part(self, node: ast.expr, made: Assertion, *, alone: bool) -> ast.expr:
+        rank = self.flow.rank(node)
+        if rank == LITERAL or (rank == BUILT and not alone):
+            return self.expected(node)
+        walrus = any(isinstance(n, ast.NamedExpr) for n in ast.walk(made.statement))
+        if isinstance(node, ast.Name) and not walrus:
+            for asked in made.asked:  # a name has one value within an assertion
+                if isinstance(asked.node, ast.Name) and asked.node.id == node.id and not asked.lazy:
+                    return ast.Name(asked.id, ast.Load())
+        return self.operand(node, made, alone=alone, first=True)
+
+    def _put_together(self, node: ast.expr, found: ast.expr) -> ast.expr:
+        """What an expression is of its parts' values; its text, for values that are known by text only."""
+        return called("text", ast.Constant(ast.unparse(node)), found)
+
+    def _note_side(self, node: ast.expr, made: Assertion, first: bool) -> None:
+        """The second operand is the expected one, as a rule: the constants of a call in it stay in sight."""
+        inside = {str(c.value) for c in ast.walk(node) if isinstance(c, ast.Constant) and not _is_plain(c)}
+        seen = {str(c.value) for a in made.asked for c in ast.walk(a.node) if isinstance(c, ast.Constant)}
+        if not first and inside - seen:
+            made.leaks.append(f"`{ast.unparse(node)}` is asked for with its constants in sight")
+
+    def _known_operand(self, node: ast.Call, made: Assertion) -> ast.expr | None:
+        """``abs(f(x) - 3)``, ``round(...)`` and ``approx(g(y), rel=1e-3)``, taken apart."""
+        rest = [*node.args[1:], *(keyword.value for keyword in node.keywords)]
+        if not node.args or any(self.flow.rank(option) != LITERAL for option in rest):
+            return None
+        options = [self.expected(argument) for argument in node.args[1:]]
+        whole = node.args[0]
+        simple = isinstance(node.func, ast.Name) and node.func.id in ("abs", "round") and not node.keywords
+        if simple and isinstance(whole, ast.BinOp):
+            return called(last_name(node.func), self.operand(whole, made, alone=True, first=True), *options)
+        if call_name(node) == "approx" and all(keyword.arg for keyword in node.keywords):
+            keywords = [ast.keyword(k.arg, self.expected(k.value)) for k in node.keywords]
+            value = self._part(whole, made, alone=False)
+            return ast.Call(ast.Name("approx", ast.Load()), [value, *options], keywords)
+        return None
+
+
+def called(name: str, *arguments: ast.expr) -> ast.expr:
+    """A call in a predicate."""
+    return ast.Call(ast.Name(name, ast.Load()), list(arguments), [])
+
+
+def _is_plain(node: ast.AST) -> bool:
+    """Constants that tell nothing: None, truth values, empty texts and containers."""
+    if isinstance(node, ast.Constant):
+        return node.value is None or isinstance(node.value, bool) or node.value in ("", b"")
+    return isinstance(node, (ast.List, ast.Tuple, ast.Dict)) and not list(ast.iter_child_nodes(node))[1:]
+
+
+def _is_starred(node: ast.List | ast.Tuple | ast.Set) -> bool:
+    return any(isinstance(item, ast.Starred) for item in node.elts)
+
+
+def _is_constructor(node: ast.expr) -> bool:
+    return isinstance(node, ast.Call) and last_name(node.func)[:1].isupper()
+
+
+def _is_simple_text(node: ast.JoinedStr) -> bool:
+    return all(
+        isinstance(v, ast.Constant) or (isinstance(v, ast.FormattedValue) and v.format_spec is None)
+        for v in node.values
+    )
+
+
+def _is_whole(node: ast.stmt | ast.withitem, part: ast.expr) -> bool:
+    """Whether a condition is all that an assertion asserts, but for ``not``."""
+    whole: ast.expr | None = None
+    truths = ("assertTrue", "assertFalse", "assert_", "ok_")
+    if isinstance(node, ast.Assert):
+        whole = node.test
+    elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and node.value.args:
+        whole = node.value.args[0] if last_name(node.value.func) in truths else None
+    while isinstance(whole, ast.UnaryOp) and isinstance(whole.op, ast.Not):
+        whole = whole.operand
+    return whole is part
