@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from agent.cli import options as o
+from agent.cli.env import env
 from agent.errors import UsageError
 
 app = typer.Typer(
@@ -18,6 +19,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(env, name="env")
 
 
 def _usage(problem: str) -> UsageError:
