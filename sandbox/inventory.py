@@ -56,7 +56,7 @@ def list_layers() -> tuple[Layer, ...]:
 def prunable(
     layers: Sequence[Layer], *, older_than: timedelta | None = None, everything: bool = False
 ) -> tuple[Layer, ...]:
-    """What can go, topmost first: layers on which nothing is built any more; with ``older_than``, those that old
+    """What can go, topmost first: layers on which nothing is built any more; with ``older_than``, old ones
     as well; with ``everything``, all of them. What a container was made from stays, and what
     that is built on."""
     by_name = {layer.name: layer for layer in layers}
