@@ -166,15 +166,23 @@ def choose(samples: Sequence[Sample]) -> tuple[Sample, bool]:
     if not usable:
         return samples[0], True
     votes = [
-        sum(same_value(str(mine.result), str(other.result)) is True for other in usable) for mine in usable
+        sum(_same_result(str(mine.result), str(other.result)) is True for other in usable) for mine in usable
     ]
     chosen = usable[votes.index(max(votes))]
     against = [
         vote
         for sample, vote in zip(usable, votes, strict=True)
-        if same_value(str(sample.result), str(chosen.result)) is not True
+        if _same_result(str(sample.result), str(chosen.result)) is not True
     ]
     return chosen, max(votes) > max(against, default=0)
+
+
+def _same_result(said: str, seen: str) -> bool | None:
+    """Whether two results are one; None where their texts don't tell. A value is no exception."""
+    raises = "raises "
+    if said.startswith(raises) != seen.startswith(raises):
+        return False
+    return same_value(said.removeprefix(raises), seen.removeprefix(raises))
 
 
 def simulate(
@@ -191,15 +199,20 @@ def simulate(
     recorded, said = sample.recorded, sample.result
     observed = observe(asked, kind=kind, image=image, python=python, timeout=timeout)
     seen = result(observed, asked.entry)
+    limits = dict(observed.limits)
+    if seen is None and not limits:
+        limits["end"] = (
+            "the program stopped being recorded (sys.settrace, say) before the call came to its end"
+        )
     verdict: Literal["right", "wrong", "unknown"] = "unknown"
     if recorded.complete and agreed and said is not None and seen is not None:
-        same = same_value(said, seen)
+        same = _same_result(said, seen)
         verdict = "unknown" if same is None else "right" if same else "wrong"
     predicted = as_observed(recorded.trace, asked.program)
     divergence = first_divergence(predicted, observed, {asked.program.path: asked.source})
     rows = beside(predicted, observed)
     return Simulated(
-        asked, recorded, sample.checked, said, seen, rows, divergence, verdict, dict(observed.limits),
+        asked, recorded, sample.checked, said, seen, rows, divergence, verdict, limits,
         tuple(samples),
     )  # fmt: skip
 
@@ -247,6 +260,11 @@ def observe(
                 replace={path.as_posix(): asked.source, SCRIPT: script},
             )  # fmt: skip
     trace = read_trace(traced.trace)
+    if "cut" in trace.limits and traced.runs:
+        ended = traced.runs[0]
+        why = f"its process ended before it did (exit status {ended.exit_code})"
+        name, said = ("time", f"it did not end within {timeout:g} s") if ended.timed_out else ("end", why)
+        trace = replace(trace, limits={**{k: v for k, v in trace.limits.items() if k != "cut"}, name: said})
     frames = tuple(
         replace(frame, file=asked.program.path)
         for frame in trace.frames

@@ -66,7 +66,8 @@ def show_simulated(done: Simulated, console: Console) -> None:
         text = Text(printable(done.divergence.text))
         console.print(Panel(text, title="first divergence", title_align="left", box=box.ROUNDED))
     for name, detail in done.limits.items():
-        console.print(Text(f"the recording was cut short ({name}): {printable(detail)}", style="yellow"))
+        said = f"the call was not recorded to its end ({name}): {printable(detail)}"
+        console.print(Text(said, style="yellow"), soft_wrap=True)
     if len(done.samples) > 1:
         results = [f"{s.result or 'no result'}{'' if s.usable else ' (not used)'}" for s in done.samples]
         console.print(Text(printable(f"{len(results)} samples: {'; '.join(results)}")), soft_wrap=True)

@@ -209,7 +209,8 @@ class NativeTeller:
         cut = Checked((), "unknown")
         if value is None or said.finish_reason == "length":
             return Told(Reading(Trace((), {"cut": "no value was answered"}), False), cut, said.text)
-        last = Frame("return", frame.function, program.path, frame.line, value=value)
+        end = program.named(frame.function, frame.line)[0].last
+        last = Frame("return", frame.function, program.path, end, value=value)
         reading = Reading(Trace((frame, last)), True)
         return Told(reading, Checked((), "consistent"), said.text, value=value)
 
