@@ -9,13 +9,16 @@ from typing import Any
 
 from agent.errors import PatchDoesNotApply
 from agent.llm.recorded import Session
-from agent.outcome import ProbeRow
+from agent.outcome import ProbeRow, Status
 from agent.patch import normalise
+from agent.trial import Observation, Trial
 from agent.world.probes import ProbedTest
 from agent.world.simulate import Prediction
 from agent.world.trace import Trace, write_trace
+from agent.world.verdict import Verdict
 from sandbox import Sandbox
 from sandbox.scoring import Score
+from sandbox.testing import TestRun, TracedTest
 
 MAX_VALUES = 3
 """So many values of one question are shown where a test asks it again and again."""
@@ -90,6 +93,54 @@ def tail(text: str, limit: int = 4000) -> str:
     if len(text) <= limit:
         return text
     return f"[{len(text) - limit} characters left out]\n{text[-limit:]}"
+
+
+def not_run(why: str) -> Observation:
+    """What is observed of a patch that was not run: nothing."""
+    return Observation(Verdict("unknown", (f"not run: {why}",)), Trace(()), (), (), "", passed_over=why)
+
+
+def status(best: Trial | None, score: Score | None) -> Status:
+    """How an attempt ends whose best round and score these are."""
+    if best is None:
+        return "no_patch"
+    judged = [] if score is None else [score.counts]
+    if best.observed.outcomes:
+        judged.append(best.observed.passed and not best.observed.broken_neighbours)
+    if not judged:
+        return "unverified"
+    return "verified" if all(judged) else "not_fixed"
+
+
+def outcomes(traced: TracedTest) -> tuple[str, ...]:
+    """One word a run: passed, failed (or error), or timed out."""
+    return tuple(
+        "passed" if run.passed else "timed out" if run.timed_out else "failed" for run in traced.runs
+    )
+
+
+def first_failure(run: TestRun) -> str:
+    """The first line of what the first test that fails says."""
+    failed = (case.message for case in run.cases if case.outcome in ("failed", "error"))
+    return first_line(next(failed, ""))
+
+
+def failing_output(traced: TracedTest) -> str:
+    """What the first run that fails printed."""
+    return next((run.output for run in traced.runs if not run.passed), "")
+
+
+def first_line(text: str) -> str:
+    """The first line, of at most 200 characters."""
+    return text.strip().partition("\n")[0][:200]
+
+
+def size(patch: str) -> str:
+    """``+3 -1 lines``."""
+    lines = patch.splitlines()
+    added = sum(line.startswith("+") and not line.startswith("+++") for line in lines)
+    removed = sum(line.startswith("-") and not line.startswith("---") for line in lines)
+    return f"+{added} -{removed} lines"
 
 
 def _values(trace: Trace, probe: str) -> tuple[str, ...]:

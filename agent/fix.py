@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from agent.llm import Model
     from agent.llm.budget import Budget
     from agent.llm.recorded import Session
-    from agent.loop import WorldModel
     from agent.proposer import Proposer
+    from agent.trial import WorldModel
+    from agent.world.gate import Gate
     from agent.world.simulate import Simulator
     from sandbox import Kind, SandboxSpec
 
@@ -62,6 +63,7 @@ class Request:
     repair: bool = False
     runs: int = 2
     samples: int = 2
+    gate: str = "advisory"
     max_rounds: int = 3
     sandbox: str = "auto"
     image: str | None = None
@@ -145,7 +147,9 @@ def _as_it_was(task: Task, run: Path) -> Task:
 
 def _attempt(task: Task, request: Request, listener: Listener, resume: Path | None) -> Outcome:
     from agent.llm.budget import Budget
-    from agent.loop import Attempt, LoopSettings
+    from agent.loop import Attempt
+    from agent.trial import LoopSettings
+    from agent.world.ledger import read_ledger
 
     budget = Budget(
         tokens=request.budget_tokens,
@@ -167,12 +171,14 @@ def _attempt(task: Task, request: Request, listener: Listener, resume: Path | No
             world_model=_world_model(request, model),
             runs=request.runs,
             samples=request.samples,
+            gate=cast("Gate", request.gate),
             max_rounds=request.max_rounds,
             test_seconds=_test_seconds(request, model),
         ),
         model=model,
         simulator=_simulator(request, model, budget, listener),
         session=session if request.session else None,
+        ledger=read_ledger([Path(request.run_dir)]),
         listener=listener,
     ).run()
 

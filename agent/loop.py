@@ -6,10 +6,10 @@ The proposer never sees hidden tests: ``score`` alone touches them, in a sandbox
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from agent import evidence
 from agent.errors import (
@@ -26,14 +26,17 @@ from agent.events import Listener, Progress, Stage, silent
 from agent.llm import Model
 from agent.llm.budget import Budget
 from agent.llm.recorded import Session, end_line, session_line
-from agent.outcome import Outcome, Reproduced, Round, Status
+from agent.outcome import Outcome, Reproduced, Round
 from agent.patch import split, without_tests
 from agent.proposer import Brief, Proposal, Proposer
 from agent.record import AttemptRecord
 from agent.task import Task
+from agent.trial import Bench, Foreseen, Imagined, LoopSettings, Observation, Trial
+from agent.world.basis import basis
 from agent.world.chat import ChatSimulator
 from agent.world.compare import Divergence, first_divergence
 from agent.world.intent import Expectation, draw_expectations, from_probes
+from agent.world.ledger import Ledger
 from agent.world.probes import ProbedTest, probe_test
 from agent.world.scene import build_scene
 from agent.world.simulate import NoSimulator, OracleSimulator, Prediction, Simulator
@@ -44,73 +47,8 @@ from sandbox import Sandbox, SandboxSpec, open_sandbox
 from sandbox.scoring import Score, score_pytest, score_row
 from sandbox.testing import TestRun, TracedTest, run_tests, trace_test
 
-WorldModel = Literal["chat", "lines", "cwm", "cwm-step", "cwm-single", "cwm-chat", "oracle", "none"]
 HUNG_SECONDS = 10.0
 """For the trace of a test that has run into its time limit before: its start is worth seeing."""
-
-
-@dataclass(frozen=True)
-class LoopSettings:
-    """How one attempt goes."""
-
-    world_model: WorldModel = "chat"
-    runs: int = 2
-    """How often the test runs back to back, in the head and for real."""
-    samples: int = 2
-    """Independent simulations of those runs."""
-    max_rounds: int = 3
-    test_seconds: float = 300.0
-    """Time limit of one go of the tests."""
-
-
-@dataclass(frozen=True)
-class Bench:
-    """The test that shows the bug, and what it did on the base commit."""
-
-    tests: tuple[str, ...]
-    """All that fail; the first is the one that is simulated and traced."""
-    probed: ProbedTest
-    before: Trace
-    outcomes: tuple[str, ...]
-    output: str
-    neighbours: tuple[str, ...]
-    texts: dict[str, bytes]
-    """The test files as they are on the base commit: what a patch does to them does not count."""
-
-    @property
-    def test(self) -> str:
-        return self.tests[0]
-
-
-@dataclass(frozen=True)
-class Observation:
-    """What happened when a patch ran."""
-
-    verdict: Verdict
-    trace: Trace
-    outcomes: tuple[str, ...]
-    broken_neighbours: tuple[str, ...]
-    output: str
-    passed: bool = False
-    """The failing tests pass now, in every run."""
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One proposal that was run, and all that was learnt."""
-
-    patch: str
-    predictions: tuple[Prediction, ...]
-    predicted: Verdict
-    observed: Observation
-    divergence: Divergence | None
-    second_look: bool
-
-    @property
-    def merit(self) -> tuple[bool, bool, bool]:
-        """Orders the rounds: passing tests count most, then what else was expected."""
-        seen = self.observed
-        return seen.passed, not seen.broken_neighbours, seen.verdict.value == "holds"
 
 
 @dataclass
@@ -128,6 +66,8 @@ class Attempt:
     """Who simulates, where that is neither the model in chat nor the oracle."""
     session: Session | None = None
     """The recorded session that is replayed, to compare with."""
+    ledger: Ledger = field(default_factory=Ledger)
+    """What earlier predictions came to."""
     listener: Listener = silent
 
     def __post_init__(self) -> None:
@@ -155,20 +95,21 @@ class Attempt:
                     break
                 if bench is None and proposal.test:
                     bench, expectations = self.adopt(box, proposal)
-                predictions = self.simulate(box, bench, proposal)
-                predicted = self.check(predictions, expectations)
-                second_look = predicted.value == "broken" and not self.ended
+                foreseen = self.check(self.simulate(box, bench, proposal), expectations)
+                passed_over = self.pass_over(number, proposal, foreseen)
+                second_look = not passed_over and self.doubts(proposal, foreseen)
                 if second_look:
-                    second = self.propose(box, bench, self._second_look(predicted))
+                    second = self.propose(box, bench, self._second_look(foreseen.verdict))
                     if second is not None and second.patch != proposal.patch:
                         proposal = second
-                        predictions = self.simulate(box, bench, proposal)
-                        predicted = self.check(predictions, expectations)
-                observation = self.execute(box, bench, proposal, expectations)
-                divergence = self.compare(box, predictions, observation)
-                trial = Trial(
-                    proposal.patch, tuple(predictions), predicted, observation, divergence, second_look
-                )
+                        foreseen = self.check(self.simulate(box, bench, proposal), expectations)
+                        passed_over = self.pass_over(number, proposal, foreseen)
+                if passed_over:
+                    observation = evidence.not_run(passed_over)
+                else:
+                    observation = self.execute(box, bench, proposal, expectations)
+                divergence = self.compare(box, foreseen.predictions, observation)
+                trial = Trial(proposal.patch, foreseen, observation, divergence, second_look)
                 best = trial if best is None or trial.merit >= best.merit else best
                 self._close_round(number, trial)
                 if self.decide(observation):
@@ -194,7 +135,7 @@ class Attempt:
                 cure="name a test that fails because of the bug, or another --ref",
             )
         bench = self._bench(box, run)
-        self._say("reproduce", f"{bench.test} fails on the base commit: {_first_line(_message(run))}")
+        self._say("reproduce", f"{bench.test} fails on the base commit: {evidence.first_failure(run)}")
         self.record.step("reproduced", tests=bench.tests, outcomes=bench.outcomes, output=bench.output)
         return bench
 
@@ -238,7 +179,7 @@ class Attempt:
             self.ended = self.ended or "the proposer had nothing more to propose"
             proposal = Proposal(box.diff(), note="the work tree as the proposer left it")
         patch = self._without_given_tests(proposal.patch)
-        if any(patch == done.patch for done in self.rounds):
+        if any(patch == done.patch and not done.passed_over for done in self.rounds):
             self.ended = self.ended or "the proposer proposed the same patch again"
             return None
         if not patch.strip():
@@ -246,7 +187,7 @@ class Attempt:
         self.record.begin()
         self.record.step("proposal", patch=patch, test=proposal.test, note=proposal.note)
         self.record.patch(patch)
-        self._say("propose", f"a patch of {_size(patch)} by {self.proposer.name}")
+        self._say("propose", f"a patch of {evidence.size(patch)} by {self.proposer.name}")
         return Proposal(patch, proposal.test, proposal.note)
 
     def adopt(self, box: Sandbox, proposal: Proposal) -> tuple[Bench | None, tuple[Expectation, ...]]:
@@ -275,10 +216,10 @@ class Attempt:
         finally:
             self._put(box, proposal.patch)
 
-    def simulate(self, box: Sandbox, bench: Bench | None, proposal: Proposal) -> list[Prediction]:
+    def simulate(self, box: Sandbox, bench: Bench | None, proposal: Proposal) -> Imagined:
         """Walk the test through the patched code, blind; every prediction is on disk before anything runs."""
         if bench is None:
-            return []
+            return Imagined()
         simulator = self._simulator(proposal)
         self._say("simulate", f"{bench.test}, {self.settings.runs} runs, by {simulator.label}", passing=True)
         self._put(box, proposal.patch)
@@ -293,15 +234,44 @@ class Attempt:
             predictions = []
         for prediction in predictions:
             self.record.predicted(round=len(self.rounds) + 1, **evidence.prediction_json(prediction))
-        return predictions
+        return Imagined(scene, predictions)
 
-    def check(self, predictions: list[Prediction], expectations: tuple[Expectation, ...]) -> Verdict:
-        """Lay the predictions beside the intentions. The verdict is on disk before anything runs."""
+    def check(self, imagined: Imagined, expectations: tuple[Expectation, ...]) -> Foreseen:
+        """Lay the predictions beside the intentions. The verdict is on disk before anything runs, with how
+        far it is to be trusted and what that rests on."""
+        predictions = imagined.predictions
         verdict = judge(predictions, expectations)
-        self.record.predicted(round=len(self.rounds) + 1, verdict=asdict(verdict))
+        rests_on = basis(imagined.scene, predictions, verdict, self.ledger)
+        self.record.predicted(
+            round=len(self.rounds) + 1, verdict=asdict(verdict), gate=self.settings.gate, **rests_on.to_json()
+        )
         if predictions:
-            self._say("check", f"predicted: {verdict.value} ({_first_line('; '.join(verdict.reasons))})")
-        return verdict
+            trust = f", {rests_on.trust.text}" if rests_on.trust else ""
+            reasons = evidence.first_line("; ".join(verdict.reasons))
+            self._say("check", f"predicted: {verdict.value}{trust} ({reasons})")
+        return Foreseen(predictions, verdict, rests_on)
+
+    def doubts(self, proposal: Proposal, foreseen: Foreseen) -> bool:
+        """Whether a predicted failure sends the proposer back once before the patch is run."""
+        if self.settings.gate == "off" or self.ended or self._passed_over_before(proposal):
+            return False
+        return foreseen.verdict.value == "broken"
+
+    def pass_over(self, number: int, proposal: Proposal, foreseen: Foreseen) -> str:
+        """Why a patch that is predicted to fail is not run; empty where it is to be run.
+
+        Only with ``--gate earned``, where the record allows it. A patch that is proposed again, the last
+        round's, and the last one of a proposer or a budget at its end are always run.
+        """
+        last = number == self.settings.max_rounds or bool(self.ended) or self._passed_over_before(proposal)
+        if self.settings.gate != "earned" or last or foreseen.verdict.value != "broken":
+            return ""
+        if not foreseen.basis.earned.allowed:
+            self._say("decide", f"it will be run: {foreseen.basis.earned.why}")
+            return ""
+        self._note(f"round {number}: not run, since it is predicted to fail: {foreseen.basis.earned.why}")
+        self._say("decide", f"predicted to fail, and not run: {foreseen.basis.earned.why}")
+        return foreseen.basis.earned.why
 
     def execute(
         self, box: Sandbox, bench: Bench | None, proposal: Proposal, expectations: tuple[Expectation, ...]
@@ -318,7 +288,7 @@ class Attempt:
             whole = run_tests(box, [*bench.tests, *bench.neighbours], timeout=self.settings.test_seconds)
         finally:
             self._put(box, proposal.patch)
-        outcomes = _outcomes(traced)
+        outcomes = evidence.outcomes(traced)
         failing = set(whole.failed_ids)
         broken = tuple(test for test in bench.neighbours if test in failing)
         still = tuple(test for test in bench.tests if test in failing)
@@ -339,23 +309,25 @@ class Attempt:
             trace=traced.trace,
             notes=traced.notes,
         )
-        output = _output(traced) or whole.output
+        output = evidence.failing_output(traced) or whole.output
         return Observation(verdict, trace, outcomes, broken, output, passed)
 
     def compare(
-        self, box: Sandbox, predictions: list[Prediction], observation: Observation
+        self, box: Sandbox, predictions: Sequence[Prediction], observation: Observation
     ) -> Divergence | None:
         """The first place where a prediction and reality part."""
         sources = evidence.sources(box, observation.trace, ()) if predictions else {}
         for prediction in predictions:
             divergence = first_divergence(prediction.trace, observation.trace, sources)
             if divergence is not None:
-                self._say("compare", f"prediction and reality part: {_first_line(divergence.text)}")
+                self._say("compare", f"prediction and reality part: {evidence.first_line(divergence.text)}")
                 return divergence
         return None
 
     def decide(self, observation: Observation) -> bool:
         """Whether to stop here: the patch holds, there is nothing to judge it by, or no budget is left."""
+        if observation.passed_over:
+            return False
         if observation.verdict.value == "unknown" and not observation.outcomes:
             self.ended = self.ended or "done: there is no visible test to judge the patch by"
         elif observation.verdict.value == "holds" and not observation.broken_neighbours:
@@ -451,7 +423,7 @@ class Attempt:
         traced, before = self._trace(box, probed, known=run)
         beside = run if run.timed_out else run_tests(box, paths, timeout=self.settings.test_seconds)
         neighbours = [case.id for case in beside.cases if case.outcome == "passed" and case.id not in tests]
-        return Bench(tests, probed, before, _outcomes(traced), run.output, tuple(neighbours), texts)
+        return Bench(tests, probed, before, evidence.outcomes(traced), run.output, tuple(neighbours), texts)
 
     def _trace(
         self, box: Sandbox, probed: ProbedTest, known: TestRun | None = None
@@ -490,18 +462,26 @@ class Attempt:
             self._put(box, patch)
             return self._trace(box, probed)[0].trace
 
+    def _passed_over_before(self, proposal: Proposal) -> bool:
+        return any(proposal.patch == done.patch for done in self.rounds if done.passed_over)
+
     def _second_look(self, predicted: Verdict) -> str:
         self._say("decide", "predicted to fail: the proposer gets a second look before it is run")
         return render("second_look.md.j2", reasons="\n".join(f"- {reason}" for reason in predicted.reasons))
 
     def _feedback(self, number: int, trial: Trial) -> str:
-        observed = trial.observed
+        observed, foreseen = trial.observed, trial.foreseen.verdict
+        if observed.passed_over:
+            reasons = "\n".join(f"- {reason}" for reason in foreseen.reasons)
+            feedback = render("passed_over.md.j2", reasons=reasons, record=observed.passed_over)
+            self.record.step("feedback", text=feedback)
+            return feedback
         feedback = render(
             "feedback.md.j2",
             headline=f"Observed: {observed.verdict.value}. {'; '.join(observed.verdict.reasons)}",
             outcomes=observed.outcomes,
             broken_neighbours=observed.broken_neighbours,
-            predicted="" if trial.predicted.value == "unknown" else trial.predicted.value,
+            predicted="" if foreseen.value == "unknown" else foreseen.value,
             divergence=trial.divergence.text if trial.divergence else "",
             output=evidence.tail(observed.output),
             rounds_left=self.settings.max_rounds - number,
@@ -510,18 +490,24 @@ class Attempt:
         return feedback
 
     def _close_round(self, number: int, trial: Trial) -> None:
-        meaning = row(trial.predicted, trial.observed.verdict)
+        foreseen = trial.foreseen
+        meaning = row(foreseen.verdict, trial.observed.verdict)
         closed = Round(
             number=number,
             patch=trial.patch,
-            predicted=trial.predicted.value,
-            predicted_reasons=trial.predicted.reasons,
+            predicted=foreseen.verdict.value,
+            predicted_reasons=foreseen.verdict.reasons,
             observed=trial.observed.verdict.value,
             outcomes=trial.observed.outcomes,
             broken_neighbours=trial.observed.broken_neighbours,
             row=meaning,
             divergence=trial.divergence.text if trial.divergence else None,
             second_look=trial.second_look,
+            kinds=foreseen.basis.kinds,
+            agreement=foreseen.verdict.agreement,
+            trust=foreseen.basis.trust.to_json() if foreseen.basis.trust else None,
+            findings=foreseen.basis.findings,
+            passed_over=trial.observed.passed_over,
         )
         self.rounds.append(closed)
         self._say("decide", f"round {number}: {meaning}")
@@ -535,10 +521,10 @@ class Attempt:
         score: Score | None,
     ) -> Outcome:
         patch = best.patch if best else ""
-        predictions = best.predictions if best else ()
+        predictions = best.foreseen.predictions if best else ()
         outcome = Outcome(
             instance_id=self.task.instance_id,
-            status=_status(best, score),
+            status=evidence.status(best, score),
             ended=self.ended or "rounds",
             patch=patch,
             reproduction=Reproduced(
@@ -557,6 +543,7 @@ class Attempt:
             simulator=predictions[0].label if predictions else "none",
             runs=self.settings.runs,
             samples=self.settings.samples,
+            gate=self.settings.gate,
             score=score.to_json() if score else None,
             cost=self._cost(),
             sandbox={"kind": self.spec.kind, "image": self.spec.image, "network": self.spec.network},
@@ -602,40 +589,3 @@ class Attempt:
         self.listener(Progress(stage, text, passing))
         if not passing:
             self.record.step("stage", stage=stage, text=text)
-
-
-def _status(best: Trial | None, score: Score | None) -> Status:
-    if best is None:
-        return "no_patch"
-    judged = [] if score is None else [score.counts]
-    if best.observed.outcomes:
-        judged.append(best.observed.passed and not best.observed.broken_neighbours)
-    if not judged:
-        return "unverified"
-    return "verified" if all(judged) else "not_fixed"
-
-
-def _outcomes(traced: TracedTest) -> tuple[str, ...]:
-    """One word a run: passed, failed (or error), or timed out."""
-    return tuple(
-        "passed" if run.passed else "timed out" if run.timed_out else "failed" for run in traced.runs
-    )
-
-
-def _message(run: TestRun) -> str:
-    return next((case.message for case in run.cases if case.outcome in ("failed", "error")), "")
-
-
-def _output(traced: TracedTest) -> str:
-    return next((run.output for run in traced.runs if not run.passed), "")
-
-
-def _first_line(text: str) -> str:
-    return text.strip().partition("\n")[0][:200]
-
-
-def _size(patch: str) -> str:
-    lines = patch.splitlines()
-    added = sum(line.startswith("+") and not line.startswith("+++") for line in lines)
-    removed = sum(line.startswith("-") and not line.startswith("---") for line in lines)
-    return f"+{added} -{removed} lines"

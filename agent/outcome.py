@@ -63,6 +63,16 @@ class Round:
     divergence: str | None
     second_look: bool = False
     """A predicted failure sent the proposer back once before this patch was run."""
+    kinds: tuple[str, ...] = ()
+    """The kinds of code that was simulated."""
+    agreement: float | None = None
+    """Of the samples: the share of judgements in which all agree."""
+    trust: Mapping[str, Any] | None = None
+    """How likely the prediction is right, said before anything ran: ``probability`` and what it rests on."""
+    findings: tuple[str, ...] = ()
+    """What checking found in the samples without running anything."""
+    passed_over: str = ""
+    """Why the patch was not run (``--gate earned``); empty where it was."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +98,7 @@ class Outcome:
     paths: Mapping[str, str]
     notes: tuple[str, ...] = ()
     proposer: Mapping[str, Any] = field(default_factory=dict)
+    gate: str = "advisory"
 
     @property
     def exit_status(self) -> int:
@@ -95,7 +106,7 @@ class Outcome:
 
     def to_json(self) -> dict[str, Any]:
         """The object that ``--json`` prints and ``attempt.json`` holds (documented in docs/runs.md)."""
-        kept = next((item for item in self.rounds if item.patch == self.patch), None)
+        kept = next((item for item in reversed(self.rounds) if item.patch == self.patch), None)
         return {
             "schema": OUTCOME_VERSION,
             "instance_id": self.instance_id,
@@ -114,6 +125,11 @@ class Outcome:
                 "samples": self.samples,
                 "verdict": kept.predicted if kept else "unknown",
                 "reasons": list(kept.predicted_reasons) if kept else [],
+                "agreement": kept.agreement if kept else None,
+                "trust": dict(kept.trust) if kept and kept.trust else None,
+                "findings": list(kept.findings) if kept else [],
+                "gate": self.gate,
+                "passed_over": [item.number for item in self.rounds if item.passed_over],
             },
             "observed": {
                 "verdict": kept.observed if kept else "unknown",

@@ -41,6 +41,14 @@ class SandboxName(StrEnum):
     local = "local"
 
 
+class GateName(StrEnum):
+    """What a predicted failure may do."""
+
+    advisory = "advisory"
+    earned = "earned"
+    off = "off"
+
+
 class ProtocolName(StrEnum):
     """How a model says what to do."""
 
@@ -166,6 +174,14 @@ Runs = Annotated[
 ]
 Samples = Annotated[
     int, typer.Option(min=1, max=50, help="Independent simulations of those runs.", rich_help_panel=_HOW)
+]
+Gate = Annotated[
+    GateName,
+    typer.Option(
+        help="What a predicted failure does: it costs the proposer a second look (advisory); where this "
+        "model's record in the run folders has earned it, the patch is not run (earned); nothing (off).",
+        rich_help_panel=_HOW,
+    ),
 ]
 MaxRounds = Annotated[
     int, typer.Option(min=1, help="Patches that are run before giving up.", rich_help_panel=_BOUNDS)

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agent.events import Progress
-from agent.outcome import Outcome, ProbeRow
+from agent.outcome import Outcome, ProbeRow, Round
 
 HEADLINES = {
     "verified": ("green", "Fixed, and verified"),
@@ -63,10 +63,12 @@ def show(outcome: Outcome, console: Console) -> None:
         console.print(_probes(outcome))
     for item in outcome.rounds:
         console.print(
-            f"round {item.number}: predicted {_verdict(item.predicted)} ({escape(outcome.simulator)}), "
-            f"observed {_verdict(item.observed)} → {escape(item.row)}",
+            f"round {item.number}: predicted {_verdict(item.predicted)} ({escape(outcome.simulator)}"
+            f"{_trust(item)}), observed {_verdict(item.observed)} → {escape(item.row)}",
             highlight=False,
         )
+        if item.passed_over:
+            console.print(Text(printable(f"  not run: {item.passed_over}"), style="yellow"))
         if item.divergence:
             divergence = Text(printable(item.divergence))
             console.print(Panel(divergence, title="first divergence", title_align="left", box=box.ROUNDED))
@@ -147,6 +149,12 @@ def cost_line(cost: Any) -> str:
     money = cost["usd"] if isinstance(cost["usd"], str) else f"${cost['usd']:.4f}"
     price = f"{cost['tokens']:,} tokens, {money} money" if cost["tokens"] else "no tokens"
     return f"{price}, {cost['seconds']:.1f} s ({cost['container_seconds']:.1f} s of sandbox)"
+
+
+def _trust(item: Round) -> str:
+    if not item.trust:
+        return ""
+    return f", trust {item.trust['probability']:.2f}, resting on: {item.trust['rests_on']}"
 
 
 def _verdict(value: str) -> str:

@@ -74,7 +74,9 @@ def test_a_prediction_is_on_disk_before_anything_runs(tmp_path: Path) -> None:
     player = p.Player([p.act(p.FIX), p.act(p.PROPOSE)], [p.simulation("300", "450")] * 2)
     attempt(tmp_path, player)
     predicted, observed = records(tmp_path, "predicted.jsonl"), records(tmp_path, "observed.jsonl")
-    assert [sorted(row) for row in predicted][-1] == ["round", "v", "verdict"]
+    assert predicted[-1]["verdict"]["value"] == "holds"
+    assert predicted[-1]["trust"]["rests_on"] == "prior"
+    assert 0 < predicted[-1]["trust"]["probability"] < 1
     assert [row["sample"] for row in predicted[:-1]] == [1, 2]
     (path,) = tmp_path.glob("runs/*/*/1/predicted.jsonl")
     assert path.stat().st_mtime_ns < (path.parent / "observed.jsonl").stat().st_mtime_ns
