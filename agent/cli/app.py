@@ -536,6 +536,58 @@ def ablate(
 
 
 @app.command()
+def score(
+    dataset: Annotated[
+        str,
+        typer.Argument(help="verified, lite, full, a hub name, or a .json(l), .jsonl.gz or .parquet file."),
+    ],
+    predictions: Annotated[
+        str,
+        typer.Option(
+            metavar="FILE",
+            help="What was proposed: .json (a list, or an object by instance) or .jsonl(.gz), with "
+            "instance_id and model_patch (or patch); several for one instance are fine. "
+            "gold: the dataset's own patches.",
+        ),
+    ],
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="How many at a time. Default: one a processor, at most 8.")
+    ] = None,
+    instances: o.Instances = None,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds that one run of the tests may take.")] = 1800,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where score.json goes. Default: runs/score-NAME.")
+    ] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Grades kept across runs. Default: ~/.cache/fixbug/grades."),
+    ] = None,
+    official: Annotated[
+        bool, typer.Option("--official", help="Run swebench's own evaluation too, unchanged, and compare.")
+    ] = False,
+    json: o.AsJson = False,
+) -> None:
+    """Grade SWE-bench predictions by hidden tests: swebench's own verdict, and a hardened one beside it.
+
+    Each distinct patch is graded once, in fresh containers, and never again: the same command goes on
+    where it was stopped. What fails for reasons that are not the patch's is tried again, then listed.
+
+    **Example**: `fixbug score verified --predictions preds.json --workers 4`
+
+    **Exit status**: 0 every prediction was graded, 2 wrong usage, 3 some could not be.
+    """
+    from agent.cli.score import score as run
+    from agent.cli.sweep import names
+    from agent.scale.grading import default_workers
+    from agent.scale.scored import ScoreRequest
+
+    request = ScoreRequest(
+        dataset, predictions, workers or default_workers(), names(instances), out, cache, timeout, official
+    )
+    run(request, json=json)
+
+
+@app.command()
 def doctor(
     model: o.ModelName = None,
     base_url: o.BaseUrl = None,
