@@ -128,6 +128,10 @@ def remove_layers(layers: Iterable[Layer]) -> Removed:
     client = connect(timeout=600)
     try:
         for layer in layers:
+            above = {one.name for one, _ in kept} & set(layer.on_top)
+            if above:  # the engine would only take its name away
+                kept.append((layer, f"{min(above)} is built on it"))
+                continue
             try:
                 client.images.remove(layer.name)
             except ImageNotFound:
