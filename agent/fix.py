@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from agent.proposer import Proposer
     from agent.trial import WorldModel
     from agent.world.gate import Gate
+    from agent.world.ledger import Ledger
     from agent.world.simulate import Simulator
     from sandbox import Kind, SandboxSpec
 
@@ -105,7 +106,9 @@ def fix(request: Request, listener: Listener = silent, *, resume: Path | None = 
         if resume is not None:
             task = _as_it_was(task, resume)
         listener(Progress("intake", f"{task.instance_id}: {_title(task)}"))
-        return _attempt(task, request, listener, resume)
+        run_folder = resume or Path(request.run_dir) / new_run_id(task.instance_id)
+        record = AttemptRecord(run_folder, task.instance_id, _about(request, task))
+        return attempt(task, request, record, listener)
 
 
 def resume_request(run: Path) -> Request:
@@ -145,20 +148,36 @@ def _as_it_was(task: Task, run: Path) -> Task:
     return replace(task, instance_id=asked["instance_id"], problem_statement=asked["problem_statement"])
 
 
-def _attempt(task: Task, request: Request, listener: Listener, resume: Path | None) -> Outcome:
+def budget_for(request: Request) -> Budget:
+    """What one attempt may use; its seconds run from now."""
     from agent.llm.budget import Budget
-    from agent.loop import Attempt
-    from agent.trial import LoopSettings
-    from agent.world.ledger import read_ledger
 
-    budget = Budget(
+    return Budget(
         tokens=request.budget_tokens,
         usd=request.budget_usd,
         steps=request.budget_steps or DEFAULT_STEPS,
         seconds=request.budget_seconds or DEFAULT_SECONDS,
     )
-    run_folder = resume or Path(request.run_dir) / new_run_id(task.instance_id)
-    record = AttemptRecord(run_folder, task.instance_id, _about(request, task))
+
+
+def attempt(
+    task: Task,
+    request: Request,
+    record: AttemptRecord,
+    listener: Listener = silent,
+    *,
+    budget: Budget | None = None,
+    ledger: Ledger | None = None,
+) -> Outcome:
+    """Make the parts that ``request`` names, and let them try ``task``; what is in ``record`` is gone on with.
+
+    ``ledger``: the predictions that trust rests on (default: all below ``request.run_dir``). Errors as ``fix``.
+    """
+    from agent.loop import Attempt
+    from agent.trial import LoopSettings
+    from agent.world.ledger import read_ledger
+
+    budget = budget or budget_for(request)
     model = _live_model(request, budget, listener)
     session = _session(task, request, record)
     return Attempt(
@@ -178,7 +197,7 @@ def _attempt(task: Task, request: Request, listener: Listener, resume: Path | No
         model=model,
         simulator=_simulator(request, model, budget, listener),
         session=session if request.session else None,
-        ledger=read_ledger([Path(request.run_dir)]),
+        ledger=read_ledger([Path(request.run_dir)]) if ledger is None else ledger,
         listener=listener,
     ).run()
 
@@ -353,12 +372,12 @@ def _about(request: Request, task: Task) -> dict[str, Any]:
         "base_commit": task.base_commit,
         "repo": task.repo,
         "url": task.url,
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in packages}},
+        "versions": {"python": platform.python_version(), **{name: version_of(name) for name in packages}},
         "platform": platform.platform(),
     }
 
 
-def _version(package: str) -> str | None:
+def version_of(package: str) -> str | None:
     try:
         return version(package)
     except PackageNotFoundError:
