@@ -176,9 +176,12 @@ def _costs(
 
 def _differences(left: Mapping[str, Any], right: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     if not left or not right:
-        return {}
-    names = [name for name in {**left, **right} if name not in _INCIDENTAL]
-    return {name: (left.get(name), right.get(name)) for name in names if left.get(name) != right.get(name)}
+        return {}  # a file says nothing of how it was made
+    return {
+        name: (left.get(name), right.get(name))
+        for name in {**left, **right}
+        if left.get(name) != right.get(name)
+    }
 
 
 def _twice(names: Sequence[str]) -> str:
@@ -191,13 +194,16 @@ def _mean(values: Any) -> float | None:
 
 
 def _asked(path: Path) -> dict[str, Any]:
-    """What a run was asked for, less what says which instance it was about."""
-    try:
-        asked = json.loads((path / "run.json").read_text("utf-8")).get("request")
-    except (OSError, ValueError, AttributeError):
-        return {}
-    about = ("issue", "repo", "ref", "tests", "hidden_tests", "image")
-    return {k: v for k, v in asked.items() if k not in about} if isinstance(asked, dict) else {}
+    """What a run, or every run of a folder, was asked for, less what says which instance it was about."""
+    about = ("issue", "repo", "ref", "tests", "hidden_tests", "image", *_INCIDENTAL)
+    found: list[dict[str, Any]] = []
+    for place in [path / "run.json", *sorted(path.glob("*/run.json"))]:
+        try:
+            found.append(json.loads(place.read_text("utf-8"))["request"])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    first = found[0] if found else {}
+    return {k: v for k, v in first.items() if k not in about and all(other.get(k) == v for other in found)}
 
 
 def _report(path: Path) -> dict[str, float] | None:

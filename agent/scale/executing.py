@@ -19,7 +19,7 @@ from agent.errors import PatchDoesNotApply
 from agent.record import write_atomically
 from agent.scale.candidates import Candidate
 from agent.scale.nearest import nearest_tests
-from agent.scale.parts import code_of, test_parts
+from agent.scale.parts import code_of, tests_of
 from agent.scale.pool import Executed, Pool
 from agent.scale.suites import Suite
 from sandbox import Sandbox, SandboxSpec, open_sandbox
@@ -30,10 +30,15 @@ RECIPE = 1
 """Changes whenever results may differ for the same content."""
 
 
+BATCHES = 3
+ENOUGH = 10
+"""Existing test files are taken a few at a time, at most so often, until so many tests pass."""
+
+
 @dataclass(frozen=True)
 class ExecutionSettings:
-    """``timeout``: seconds for one run of tests. ``files``: existing test files. ``generated``: at most so
-    many candidates' own tests."""
+    """``timeout``: seconds for one run of tests. ``files``: existing test files to take at a time.
+    ``generated``: at most so many candidates' own tests."""
 
     cache: Path
     timeout: float = 600.0
@@ -92,7 +97,7 @@ class _Tests:
 def _brought(candidates: Sequence[Candidate], most: int) -> list[_Tests]:
     found: dict[str, _Tests] = {}
     for candidate in candidates:
-        parts = test_parts(candidate.patch)
+        parts = tests_of(candidate.patch)
         text = "".join(parts.values())
         if parts and text not in found:
             found[text] = _Tests(candidate.order, text, tuple(parts))
@@ -121,17 +126,28 @@ class _Work:
         if kept is not None:
             return kept["files"], _result(kept)
         with open_sandbox(self._spec) as box:
-            files = nearest_tests(box, patches, settings.files)
-            while files:
-                ran = self._suite.run(box, files, settings.timeout)
-                if not ran.timed_out:
-                    break
-                files = files[: len(files) // 2]  # those left out take too long
-            passing = {test for test, passed in ran.outcomes.items() if passed} if files else set()
+            files, passing = self._existing(box, patches)
             brought = self._run_brought(box, "", tests)
-            result = _Result(True, frozenset(passing), brought, box.seconds)
+            result = _Result(True, frozenset(passing), brought, round(box.seconds, 3))
         self._keep(content, result, files=files)
         return files, result
+
+    def _existing(self, box: Sandbox, patches: Sequence[str]) -> tuple[list[str], set[str]]:
+        """The nearest test files that run in time, a few at a time until enough tests pass; and these."""
+        a_few = self._settings.files
+        nearest = nearest_tests(box, patches, a_few * BATCHES)
+        files: list[str] = []
+        passing: set[str] = set()
+        for begin in range(0, len(nearest), a_few):
+            batch = nearest[begin : begin + a_few]
+            ran = self._suite.run(box, batch, self._settings.timeout)
+            found = {test for test, passed in ran.outcomes.items() if passed}
+            if found and not ran.timed_out:
+                files += batch
+                passing |= found
+            if len(passing) >= ENOUGH:
+                break
+        return files, passing
 
     def patch(self, patch: str, files: Sequence[str], tests: Sequence[_Tests]) -> _Result:
         """What passes with ``patch``. A patch that does not apply passes nothing: that is an answer."""
@@ -143,12 +159,12 @@ class _Work:
             try:
                 box.apply(patch)
             except PatchDoesNotApply:
-                result = _Result(False, frozenset(), frozenset(), box.seconds)
+                result = _Result(False, frozenset(), frozenset(), round(box.seconds, 3))
             else:
                 ran = self._suite.run(box, files, self._settings.timeout) if files else None
                 passing = {test for test, passed in ran.outcomes.items() if passed} if ran else set()
                 brought = self._run_brought(box, patch, tests)
-                result = _Result(True, frozenset(passing), brought, box.seconds)
+                result = _Result(True, frozenset(passing), brought, round(box.seconds, 3))
         self._keep(content, result)
         return result
 
@@ -198,7 +214,7 @@ class _Work:
             "applied": result.applied,
             "passing": sorted(result.passing),
             "brought": sorted(result.brought),
-            "seconds": round(result.seconds, 3),
+            "seconds": result.seconds,
             **more,
         }
         write_atomically(self._place(content), json.dumps(value) + "\n")

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from agent.errors import PatchDoesNotApply
 from agent.patch import Part, is_test_path, split, without_tests
 
-__all__ = ["code_of", "is_scratch", "test_parts"]
+__all__ = ["code_of", "is_scratch", "tests_of"]
 
 _SCRATCH = re.compile(
     r"(^|[_-])(test|tests|repro|reproduce|reproducer|reproduction|debug|demo|verify|check)([_-]|$)"
@@ -35,7 +35,7 @@ def code_of(patch: str) -> str:
     return "".join(part.text for part in split(without_tests(patch)[0]) if not is_scratch(part))
 
 
-def test_parts(patch: str) -> dict[str, str]:
+def tests_of(patch: str) -> dict[str, str]:
     """Test file → the part of ``patch`` that adds or changes it. None where the patch is no diff.
 
     Only files that hold tests: what steers how tests are run (conftest.py, configuration) stays out, so that

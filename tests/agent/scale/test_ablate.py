@@ -1,0 +1,181 @@
+"""Paired comparison of runs, arms that are run, and folders of plain tasks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.errors import IntakeError, UsageError
+from agent.fix import Request
+from agent.scale.ablate import Arm, ablate, read_arm
+from agent.scale.arms import parse_arm, requests_for, run_arm
+from agent.scale.candidates import read_candidates
+from agent.scale.generate import generate
+from agent.scale.tasks import read_tasks, write_task
+
+BUGGY = "def double(x):\n    return x * 3\n"
+VISIBLE = "from solution import double\n\n\ndef test_double():\n    assert double(4) == 8\n"
+HIDDEN = "from solution import double\n\n\ndef test_more():\n    assert double(5) == 10\n"
+
+
+def arm(name: str, resolved: list[float], **asked: Any) -> Arm:
+    ids = [f"i{n}" for n in range(len(resolved))]
+    nothing: dict[str, dict[str, float | None]] = {
+        amount: {} for amount in ("tokens", "seconds", "container_seconds")
+    }
+    usd: dict[str, float | None] = {i: 0.5 + value for i, value in zip(ids, resolved, strict=True)}
+    return Arm(name, dict(zip(ids, resolved, strict=True)), {"usd": usd, **nothing}, asked)
+
+
+def test_a_difference_with_names_cost_and_size() -> None:
+    """Wins and losses by name, what it cost, what was asked differently."""
+    found = ablate(
+        [
+            arm("without", [0.0] * 20, world_model="none", seed=1),
+            arm("with", [1.0] * 12 + [0.0] * 8, world_model="oracle", seed=1),
+        ]
+    )
+    (comparison,) = found.comparisons
+    assert comparison.differs_in == {"world_model": ("none", "oracle")}
+    assert comparison.resolved.told == "gain"
+    assert comparison.resolved.difference.point == 0.6
+    assert comparison.resolved.p == pytest.approx(2 / 2**12)
+    assert comparison.won == tuple(f"i{n}" for n in range(12))
+    assert comparison.lost == ()
+    assert comparison.costs["usd"].point == pytest.approx(0.6)
+    assert "tokens" not in comparison.costs
+    assert found.to_json()["comparisons"][0]["told"] == "gain"
+
+
+def test_what_the_interval_does_not_show_is_no_gain() -> None:
+    """Two more of twenty: the words say so, and how many instances it would take."""
+    found = ablate([arm("a", [0.0] * 20), arm("b", [1.0] * 2 + [0.0] * 18)])
+    result = found.comparisons[0].resolved
+    assert result.told == "no difference shown"
+    assert result.needed is not None
+    assert result.needed > 20
+
+
+def test_several_arms_are_corrected_for_their_number() -> None:
+    """The third arm's p may not be read as if it were the only one."""
+    found = ablate([arm("a", [0.0] * 20), arm("b", [1.0] * 6 + [0.0] * 14), arm("c", [1.0] * 7 + [0.0] * 13)])
+    assert [comparison.resolved.p for comparison in found.comparisons] == [2 / 2**6, 2 / 2**7]
+    assert [comparison.p_holm for comparison in found.comparisons] == [2 / 2**6, 2 * 2 / 2**7]
+
+
+def test_only_instances_that_every_arm_has_count() -> None:
+    """Else an arm that failed on the hard ones would look better."""
+    found = ablate([arm("a", [0.0] * 3), arm("b", [1.0] * 2)])
+    assert found.instances == ("i0", "i1")
+    assert found.left_out == {"a": ("i2",)}
+
+
+@pytest.mark.parametrize(
+    ("arms", "said"),
+    [
+        ([arm("a", [1.0])], "two arms or more"),
+        ([arm("a", [1.0]), arm("a", [0.0])], "two arms are called a"),
+        ([arm("a", [1.0]), arm("b", [])], "no instance in common"),
+    ],
+)
+def test_arms_that_cannot_be_compared(arms: list[Arm], said: str) -> None:
+    """Each is refused in words."""
+    with pytest.raises(UsageError, match=said):
+        ablate(arms)
+
+
+def test_arms_from_files(tmp_path: Path) -> None:
+    """Candidates with labels, averaged over attempts, or SWE-bench's report; a name before the path."""
+    rows = [
+        {"instance_id": "a", "model_patch": "", "resolved": True},
+        {"instance_id": "a", "model_patch": "", "resolved": False},
+        {"instance_id": "b", "model_patch": "", "resolved": False},
+    ]
+    (tmp_path / "c.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "r.json").write_text(json.dumps({"submitted_ids": ["a", "b"], "resolved_ids": ["a"]}))
+    mine, theirs = read_arm(f"mine={tmp_path / 'c.jsonl'}"), read_arm(str(tmp_path / "r.json"))
+    assert (mine.name, dict(mine.resolved)) == ("mine", {"a": 0.5, "b": 0.0})
+    assert (theirs.name, dict(theirs.resolved)) == ("r.json", {"a": 1.0, "b": 0.0})
+
+
+def test_an_attempt_without_a_label_is_no_failure(tmp_path: Path) -> None:
+    """Counting it as unresolved would be an answer that nobody gave."""
+    (tmp_path / "c.jsonl").write_text(json.dumps({"instance_id": "a", "model_patch": "x"}) + "\n")
+    with pytest.raises(IntakeError, match="nobody scored"):
+        read_arm(str(tmp_path / "c.jsonl"))
+    (tmp_path / "r.json").write_text(json.dumps({"resolved_ids": ["a"]}))
+    with pytest.raises(IntakeError, match="not which were tried"):
+        read_arm(str(tmp_path / "r.json"))
+
+
+def test_arms_are_requests_with_fields_changed() -> None:
+    """Values keep their types; a field that there is not is refused with those that there are."""
+    found = parse_arm("blind:world-model=oracle,samples=1,network=false")
+    assert (found.name, found.changes) == ("blind", {"world_model": "oracle", "samples": 1, "network": False})
+    assert parse_arm("plain").changes == {}
+    for text in ("x:wrold_model=oracle", "x:samples", "x:issue=other", ":samples=1", "a/b:samples=1"):
+        with pytest.raises(UsageError):
+            parse_arm(text)
+
+
+@pytest.fixture
+def bugs(tmp_path: Path) -> Path:
+    """Two plain tasks; on the second the visible test shows no bug."""
+    for name, code in (("double", BUGGY), ("fine", BUGGY.replace("3", "2"))):
+        write_task(
+            tmp_path / "bugs" / name,
+            issue="# `double` gives three times the value\n",
+            files={"solution.py": code, "test_visible.py": VISIBLE},
+            tests=["test_visible.py"],
+            hidden=HIDDEN,
+        )
+    return tmp_path / "bugs"
+
+
+def test_reading_plain_tasks(bugs: Path) -> None:
+    """Defaults and task.json; a fault names the task."""
+    double, _ = read_tasks(bugs)
+    assert (double.instance_id, double.tests) == ("double", ("test_visible.py",))
+    assert double.hidden == bugs / "double" / "hidden.py"
+    (bugs / "double" / "task.json").unlink()
+    assert read_tasks(bugs)[0].tests == ("test_visible.py",)
+    (bugs / "double" / "task.json").write_text('{"hidden_tests": "absent.py"}')
+    with pytest.raises(IntakeError, match=r"no hidden tests 'absent\.py'"):
+        read_tasks(bugs)
+    with pytest.raises(IntakeError, match="holds no tasks"):
+        read_tasks(bugs / "double")
+
+
+def test_arms_run_on_plain_tasks_and_are_not_run_twice(bugs: Path, tmp_path: Path) -> None:
+    """The whole way: two arms, an instance that cannot be tried, and the same command again."""
+    base = Request(issue="", model="offline", sandbox="local", budget_seconds=60, run_dir=str(tmp_path))
+    requests = requests_for(str(bugs), base)
+    said: list[str] = []
+    places = [
+        run_arm(parse_arm(text), requests, tmp_path / "abl", say=lambda text, passing: said.append(text))
+        for text in ("none:world_model=none", "oracle:world_model=oracle")
+    ]
+    found = ablate([read_arm(str(place)) for place in places])
+    assert found.instances == ("double",)
+    assert found.rates["none"].point == found.rates["oracle"].point == 1.0
+    assert found.comparisons[0].differs_in == {"world_model": ("none", "oracle")}
+    assert sum("fine: not tried" in text for text in said) == 2
+    runs = sorted((tmp_path / "abl").glob("*/*/*/*/attempt.json"))
+    run_arm(parse_arm("none:world_model=none"), requests, tmp_path / "abl")
+    assert sorted((tmp_path / "abl").glob("*/*/*/*/attempt.json")) == runs
+    with pytest.raises(UsageError, match="asked for differently"):
+        run_arm(parse_arm("none:world_model=oracle"), requests, tmp_path / "abl")
+
+
+def test_the_offline_search_makes_candidates(bugs: Path, tmp_path: Path) -> None:
+    """Different patches, each passes the visible test; labels come from the hidden one."""
+    base = Request(issue="", model="offline", sandbox="local", budget_seconds=20)
+    paths = generate(requests_for(str(bugs), base, instances=["double"]), 3, tmp_path / "made")
+    (group,) = read_candidates(paths).by_instance.values()
+    assert 1 <= len(group) <= 3
+    assert len({candidate.key for candidate in group}) == len(group)
+    assert any(candidate.resolved for candidate in group)
+    assert all(candidate.resolved is not None and candidate.tokens == 0 for candidate in group)
