@@ -588,6 +588,29 @@ def score(
 
 
 @app.command()
+def trust(
+    runs: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Runs, or folders of runs. Default: ./runs.", metavar="[RUNS]..."),
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw it into a .svg or .png (extra: plots).")
+    ] = None,
+    json: o.AsJson = False,
+) -> None:
+    """Show where a model's simulations can be believed, and where never.
+
+    What was predicted in earlier runs is counted beside what happened then, by kind of code: how often
+    a predicted failure or fix came true, how many were foreseen, and how well trust was calibrated.
+
+    **Example**: `fixbug trust runs --plot trust.svg`
+    """
+    from agent.cli.trust import trust as show
+
+    show(runs or (), picture=plot, json=json)
+
+
+@app.command()
 def doctor(
     model: o.ModelName = None,
     base_url: o.BaseUrl = None,

@@ -10,12 +10,14 @@ kinds of code, again by logistic regression, with a Gaussian prior around "the s
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from agent.world.features import CODE_KINDS, SCALE
 from agent.world.intent import Judgement
 from agent.world.kinds import KINDS
 from agent.world.ledger import Entry
@@ -24,6 +26,16 @@ from agent.world.logistic import fit, log_odds, sigmoid
 PRIOR = Path(__file__).with_name("prior.json")
 EFFECTS = ("level", "agreement", "disputed")
 """What differs from model to model: how often it is right, and what it means when its samples (dis)agree."""
+
+EXAMPLES: dict[str, dict[str, float]] = {
+    title: {"alone": alone, "agreement": math.log((agreeing + SCALE) / (others - agreeing + SCALE))}
+    | {"disputed": float(agreeing < others), "different answers": float(agreeing < others)}
+    for title, alone, agreeing, others in (
+        ("one sample", 1.0, 0, 0),
+        ("two agree", 0.0, 1, 1),
+        ("two differ", 0.0, 0, 1),
+    )
+}
 
 # Of the recalibration: the mean and the precision of a weight that nothing is known of yet.
 _LEVEL, _SLOPE, _BROKEN, _KIND = (0.0, 1.0), (1.0, 4.0), (0.0, 1.0), (0.0, 4.0)
@@ -91,6 +103,20 @@ def prior_probability(features: Mapping[str, float], model: str) -> float:
     known = prior["models"].get(model) or prior["models"].get(model.rpartition("/")[2], {})
     inputs = {"level": 1.0, "agreement": features["agreement"], "disputed": features["disputed"]}
     return sigmoid(z + sum(known.get(name, 0.0) * inputs[name] for name in EFFECTS))
+
+
+def shipped_examples() -> dict[str, dict[str, float]]:
+    """What the shipped prior says of a model that it does not know, on answers of middling length: by kind of
+    code, for each of ``EXAMPLES``."""
+    middle = {name: feature["mean"] for name, feature in shipped()["features"].items()}
+    middle |= {f"code: {kind}": 0.0 for kind in CODE_KINDS}
+    return {
+        kind: {
+            title: round(prior_probability(middle | {f"code: {kind}": 1.0} | given, ""), 3)
+            for title, given in EXAMPLES.items()
+        }
+        for kind in CODE_KINDS
+    }
 
 
 @cache
