@@ -217,7 +217,7 @@ def _check(sandbox: Sandbox, done: Done, mode: Mode) -> None:
     idle = next((r["idle"] for r in done.all("idle")), None)
     if idle:
         raise UsageError(
-            f"{idle} holds no test: pytest collects nothing in it, and run by itself it only defines names",
+            f"{idle} holds no test: none is collected in it, and run by itself it only defines names",
             cure="Name a test file, a test id such as tests/test_x.py::test_y, or a script.",
         )
     for unmatched in (r["unmatched"] for r in done.all("unmatched")):

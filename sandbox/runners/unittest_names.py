@@ -55,6 +55,10 @@ class Names:
             parts += names
         return ".".join(parts)
 
+    def exists(self, test: str) -> bool:
+        """Whether there is the file of a test."""
+        return os.path.exists(self._in_root(test.partition("::")[0]))
+
     def _in_root(self, path: str) -> str:
         return os.path.join(self.root, path)
 

@@ -194,7 +194,7 @@ class Hook:
                 names.extend(self.names.of(t) for t in _leaves(test))
             elif "No module named 'pytest'" in str(error):
                 self.results.put(missing="pytest", why=str(error).strip().splitlines()[-1])
-            elif isinstance(error, AttributeError):
+            elif isinstance(error, AttributeError) or not self.names.exists(self.asked_for(test)):
                 self.results.put(unmatched=self.asked_for(test))
         for asked in self.tests:
             failed = any(_failed_to_load(test) is not None for test in found)
@@ -208,7 +208,7 @@ class Hook:
         name = str(test._testMethodName)
         for asked in self.tests:
             label = self.names.label_of(asked)
-            if label == name or label.endswith("." + name):
+            if label == name or name in label.split("."):
                 return asked
         return name
 
