@@ -94,6 +94,7 @@ class Graded:
                 "failed_tests": self.grade["failed"],
                 "infra_failure": detail.get("infra_failure"),
                 "seconds": round(self.grade["seconds"], 3),
+                "phases": detail.get("phases", {}),
                 "known": self.known,
                 "image": self.image,
                 "logs": str(self.logs) if self.logs else None,

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import secrets
 import shlex
+import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from sandbox import ExecResult, Sandbox
@@ -175,25 +180,73 @@ def _check_disk(sandbox: Sandbox, spec: Spec) -> None:
 
 @cache
 def swebench() -> SimpleNamespace:
-    """What is used of swebench. Its import takes a second, and reads a ``.env`` file into the environment."""
+    """What is used of swebench, without what is not: its packages import pandas and modal (seconds).
+
+    It also reads a ``.env`` file into the environment, which is put back.
+    """
     before = dict(os.environ)
     try:
-        from swebench.harness import constants
-        from swebench.harness.grading import _resolve_case, get_eval_report
-        from swebench.harness.log_parsers import PARSER_REGISTRY
-        from swebench.harness.run_evaluation import GIT_APPLY_CMDS
-        from swebench.harness.utils import make_test_spec
+        with _bare_packages():
+            constants = import_module("swebench.harness.constants")
+            grading = import_module("swebench.harness.grading")
+            parsers = import_module("swebench.harness.log_parsers")
+            utils = import_module("swebench.harness.utils")
     finally:
         os.environ.clear()
         os.environ.update(before)
     return SimpleNamespace(
-        make_test_spec=make_test_spec,
-        get_eval_report=get_eval_report,
-        resolve_case=_resolve_case,
-        parsers=PARSER_REGISTRY,
-        commands=tuple(GIT_APPLY_CMDS),
+        make_test_spec=utils.make_test_spec,
+        get_eval_report=grading.get_eval_report,
+        resolve_case=grading._resolve_case,
+        parsers=parsers.PARSER_REGISTRY,
+        commands=_apply_commands(),
         EvalType=constants.EvalType,
         start=constants.START_TEST_OUTPUT,
         end=constants.END_TEST_OUTPUT,
         exit_code=constants.TEST_EXIT_CODE,
     )
+
+
+@contextmanager
+def _bare_packages() -> Iterator[None]:
+    """Import swebench's modules without its packages' ``__init__``, and ``datasets`` without its content.
+
+    Afterwards it is as if nothing had been imported: whoever wants the real packages gets them.
+    """
+    kept = {name: module for name, module in sys.modules.items() if _ours(name)}
+    for name in kept:
+        del sys.modules[name]
+    folder = _folder()
+    for name, place in (("swebench", folder), ("swebench.harness", folder / "harness")):
+        package = ModuleType(name)
+        package.__path__ = [str(place)]
+        sys.modules[name] = package
+    unused = ModuleType("datasets")
+    unused.__dict__.update(Dataset=object, load_dataset=None, load_from_disk=None)
+    sys.modules["datasets"] = unused
+    try:
+        yield
+    finally:
+        for name in [name for name in sys.modules if _ours(name)]:
+            del sys.modules[name]
+        sys.modules.update(kept)
+
+
+def _ours(name: str) -> bool:
+    return name.split(".")[0] == "swebench" or name == "datasets"
+
+
+def _folder() -> Path:
+    found = find_spec("swebench")
+    assert found is not None  # a dependency of this project
+    assert found.submodule_search_locations
+    return Path(next(iter(found.submodule_search_locations)))
+
+
+def _apply_commands() -> tuple[str, ...]:
+    """``GIT_APPLY_CMDS`` of its ``run_evaluation``, read from the source."""
+    source = _folder() / "harness" / "run_evaluation.py"
+    for node in ast.parse(source.read_text("utf-8")).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "GIT_APPLY_CMDS":
+            return tuple(ast.literal_eval(node.value))
+    raise ScoringError(f"{source} has no GIT_APPLY_CMDS", cure="install swebench 5.0.2")

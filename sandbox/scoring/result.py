@@ -36,7 +36,8 @@ class Score:
     count. ``dropped`` are the changes that the hardened verdict took out, or for ``pytest`` those that
     the caller did. ``log`` is what the tests printed. ``seconds`` cover everything, the containers'
     start included. ``detail``: ``applied`` (False: the patch does not apply), ``apply`` (by which
-    command, or what was rejected), ``timed_out``, ``exit_code``, ``report`` (swebench's own, for a row).
+    command, or what was rejected), ``timed_out``, ``exit_code``, ``report`` (swebench's
+    own) and ``phases`` (seconds by phase).
     """
 
     resolved: bool

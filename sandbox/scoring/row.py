@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 from sandbox import Limits, Sandbox, SandboxSpec, open_sandbox
@@ -50,11 +50,13 @@ def score_row(
     with job.open() as sandbox:
         detail["applied"], detail["apply"], plan = job.apply(sandbox)
         if detail["applied"]:
-            ran = evaluate(sandbox, spec, spec.script, timeout)
+            ran = job.run(sandbox, "tests")
             detail.update(timed_out=ran.timed_out, exit_code=ran.exit_code)
     graded = _Graded.of(spec, patch, ran)
     if ran is not None and not ran.timed_out:
         detail["report"] = graded.report
+    hardened = _hardened(job, plan, ran, graded) if harden else None
+    detail["phases"] = {name: round(seconds, 3) for name, seconds in job.spent.items()}
     return Score(
         resolved=graded.resolved,
         kind="swebench",
@@ -62,7 +64,7 @@ def score_row(
         failed=graded.failed,
         dropped=plan.removed,
         log=ran.log if ran else "",
-        hardened=_hardened(job, plan, ran, graded) if harden else None,
+        hardened=hardened,
         seconds=time.monotonic() - began,
         detail=detail,
     )
@@ -75,13 +77,28 @@ class _Job:
     image: str
     limits: Limits
     timeout: float
+    spent: dict[str, float] = field(default_factory=dict)
+    """Seconds by phase: open, apply, tests, and those of the hardened verdict."""
+
+    @contextmanager
+    def timed(self, phase: str) -> Iterator[None]:
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.spent[phase] = self.spent.get(phase, 0.0) + time.monotonic() - began
 
     @contextmanager
     def open(self) -> Iterator[Sandbox]:
         """A fresh container; when it dies, that is no answer."""
         try:
-            with open_sandbox(SandboxSpec(kind="docker", image=self.image, limits=self.limits)) as sandbox:
+            with ExitStack() as stack:
+                with self.timed("open"):
+                    spec = SandboxSpec(kind="docker", image=self.image, limits=self.limits)
+                    sandbox = stack.enter_context(open_sandbox(spec))
                 yield sandbox
+                with self.timed("close"):
+                    sandbox.close()
         except SandboxDied as error:
             raise ScoringError(
                 f"{self.spec.instance_id} was not scored: {error.problem}",
@@ -92,9 +109,15 @@ class _Job:
         """Whether the patch applies, by which command or why not, and what of it may not count."""
         if not self.patch.strip():
             return True, "empty", Plan((), {}, ())
-        mark(sandbox)
-        applied, said = apply(sandbox, self.patch)
-        return applied, said, find(sandbox, self.spec) if applied else Plan((), {}, ())
+        with self.timed("apply"):
+            mark(sandbox)
+            applied, said = apply(sandbox, self.patch)
+            return applied, said, find(sandbox, self.spec) if applied else Plan((), {}, ())
+
+    def run(self, sandbox: Sandbox, phase: str) -> Ran:
+        """The row's own eval script."""
+        with self.timed(phase):
+            return evaluate(sandbox, self.spec, self.spec.script, self.timeout)
 
 
 @dataclass(frozen=True)
@@ -126,7 +149,7 @@ def _hardened(job: _Job, plan: Plan, ran: Ran | None, graded: _Graded) -> Harden
     if plan:
         with job.open() as sandbox:
             _tidied(job, sandbox, plan)
-            ran = evaluate(sandbox, job.spec, job.spec.script, job.timeout)
+            ran = job.run(sandbox, "tests without what was taken out")
         graded = _Graded.of(job.spec, job.patch, ran)
         logs["hardened"] = ran.log
     reasons: Sequence[str] = ("the tests ran out of time",) if ran.timed_out else ()
@@ -134,7 +157,8 @@ def _hardened(job: _Job, plan: Plan, ran: Ran | None, graded: _Graded) -> Harden
     if graded.resolved:
         with job.open() as sandbox:
             _tidied(job, sandbox, plan)
-            control = run_control(sandbox, job.spec, job.timeout)
+            with job.timed("control"):
+                control = run_control(sandbox, job.spec, job.timeout)
         logs["control"] = control.ran.log
         reasons, controlled = objections(job.spec, ran, control, lambda: _before(job, logs))
     return Hardened(
@@ -163,6 +187,6 @@ def _tidied(job: _Job, sandbox: Sandbox, plan: Plan) -> None:
 def _before(job: _Job, logs: dict[str, str]) -> Mapping[str, str]:
     """The statuses of the tests without the patch."""
     with job.open() as sandbox:
-        ran = evaluate(sandbox, job.spec, job.spec.script, job.timeout)
+        ran = job.run(sandbox, "tests without the patch")
     logs["before"] = ran.log
     return job.spec.statuses(ran.log)
