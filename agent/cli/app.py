@@ -316,6 +316,12 @@ def sweep(
             "Default: --model makes them, in --run-dir.",
         ),
     ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Labels: the folder that fixbug score has written for the candidates."
+        ),
+    ] = None,
     k: Annotated[
         str | None, typer.Option(metavar="K,K,…", help="Default: powers of two, and all candidates.")
     ] = None,
@@ -383,6 +389,7 @@ def sweep(
         candidates=tuple(candidates or ()),
         make=make if model else None,
         folder=run_dir,
+        labels=labels,
         ks=numbers(k, "--k"),
         selectors=names(selectors) or None,
         instances=names(instances),

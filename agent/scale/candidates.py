@@ -8,7 +8,7 @@ One row a candidate, in .jsonl, .jsonl.gz, .json (a list, or a mapping from inst
     resolved           true, false, or absent where nobody scored it
     tokens, usd, seconds   what it cost, where that is known ("cost" is taken for usd)
     predicted          what a world model said of it: "holds", "broken" or "unknown"
-    trust              how far its predictions of this kind have earned trust, 0 to 1
+    trust              the chance that this prediction is right, as its record has earned, 0 to 1
 
 SWE-bench's predictions files have this shape already, so the files of many systems are a candidate set. A
 run folder (``runs/<id>``) gives one candidate an attempt, a folder of those all of them.
@@ -185,6 +185,7 @@ def _of_attempt(path: Path) -> dict[str, Any]:
             "seconds": cost.get("seconds"),
             "container_seconds": cost.get("container_seconds"),
             "predicted": predicted.get("verdict") if predicted.get("simulator") != "none" else None,
+            "trust": (predicted.get("trust") or {}).get("probability"),
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise IntakeError(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from agent.errors import FixbugError, IntakeError, SandboxError, UsageError
 from agent.record import write_atomically
 from agent.scale.candidates import CandidateSet, read_candidates
+from agent.scale.labels import labelled
 from agent.scale.pool import Pool
 from agent.scale.selection import select
 from agent.scale.sweep import Sweep, sweep
@@ -39,6 +40,8 @@ class SweepRequest:
     candidates: tuple[Path, ...] = ()
     make: Request | None = None
     folder: Path = Path("runs")
+    labels: Path | None = None
+    """What ``fixbug score`` has written."""
     ks: tuple[int, ...] = ()
     selectors: tuple[str, ...] | None = None
     instances: tuple[str, ...] = ()
@@ -59,6 +62,8 @@ def run_sweep(request: SweepRequest, say: Say = lambda text, passing: None) -> t
         seed=request.seed,
     )  # fmt: skip
     everything = read_candidates(request.candidates or _made(request, wanted, say))
+    if request.labels:
+        everything = labelled(everything, request.labels)
     used = everything.only(wanted)
     _tell(everything, used, wanted, by_id, say)
     executed = _execute(request, used, by_id, say) if request.execute else {}

@@ -28,7 +28,8 @@ PASS = "pass@k"
 MISSING: Mapping[Need, tuple[str, str]] = {
     "labels": (
         "labels that say which candidates are resolved",
-        "score them: fixbug score DATASET --predictions FILE, or add resolved to the rows",
+        "score them: fixbug score DATASET --predictions FILE, then --labels runs/score-FILE here; or add "
+        "resolved to the rows",
     ),
     "regression": (
         "the results of existing tests on the candidates",

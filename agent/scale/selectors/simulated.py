@@ -9,8 +9,8 @@ from agent.scale.candidates import Candidate
 from agent.scale.pool import Need, Pool
 from agent.scale.selectors import top
 
-UNPROVEN = 0.5
-"""The trust in a prediction of which no record says anything."""
+UNPROVEN = 0.75
+"""The trust in a prediction that says nothing of it: better than a coin, and less than most records."""
 
 
 class Simulated:
@@ -34,5 +34,6 @@ def predicted_weight(pool: Pool, among: Sequence[int]) -> Mapping[str, float]:
 
 
 def _weight(candidate: Candidate) -> float:
+    """Trust is the chance that the prediction is right: a half is worth nothing, less speaks against it."""
     trust = UNPROVEN if candidate.trust is None else candidate.trust
-    return {"holds": trust, "broken": -trust}.get(candidate.predicted or "unknown", 0.0)
+    return {"holds": 1.0, "broken": -1.0}.get(candidate.predicted or "unknown", 0.0) * (2 * trust - 1)

@@ -10,6 +10,8 @@ import pytest
 
 from agent.errors import IntakeError
 from agent.scale.candidates import read_candidates
+from agent.scale.labels import labelled
+from agent.scale.predictions import digest
 
 PATCH = "diff --git a/a.py b/a.py\n--- a/a.py\n+++ b/a.py\n@@ -1 +1 @@\n-x = 1\n+x = {}\n"
 ROW = {"instance_id": "a__a-1", "system": "one", "model_patch": PATCH.format(2), "resolved": True}
@@ -57,7 +59,7 @@ def test_run_folders(tmp_path: Path) -> None:
             "patch": PATCH.format(attempt),
             "score": None if resolved is None else {"resolved": resolved},
             "cost": {"tokens": 10 * attempt, "usd": "unknown", "seconds": 2.0, "container_seconds": 1.0},
-            "predicted": {"simulator": "oracle", "verdict": "holds"},
+            "predicted": {"simulator": "oracle", "verdict": "holds", "trust": {"probability": 0.8}},
         }
         (folder / "attempt.json").write_text(json.dumps(outcome))
     (run / "a__a-1" / "3").mkdir()
@@ -67,6 +69,29 @@ def test_run_folders(tmp_path: Path) -> None:
         assert [c.resolved for c in found] == [True, False, None]
         assert [c.tokens for c in found] == [10, 20, 100]
         assert {(c.source, c.usd, c.predicted) for c in found} == {("20260101-run", None, "holds")}
+        assert {c.trust for c in found} == {0.8}
+
+
+def test_labels_of_fixbug_score(tmp_path: Path) -> None:
+    """By instance and patch, to the byte; what failed for the environment's sake is no label."""
+    rows = [{"instance_id": "a__a-1", "model_patch": PATCH.format(n)} for n in (1, 2, 3)]
+    bare = read_candidates([write(tmp_path / "c.jsonl", rows)])
+    grades = [
+        {"instance_id": "a__a-1", "patch_sha256": digest(PATCH.format(n)), "status": status, **verdicts}
+        for n, status, verdicts in (
+            (1, "graded", {"official": True, "hardened": False}),
+            (2, "graded", {"official": False, "hardened": False}),
+            (3, "failed", {}),
+        )
+    ]
+    write(tmp_path / "grades.jsonl", grades)
+    assert [c.resolved for c in labelled(bare, tmp_path)] == [True, False, None]
+    assert [c.resolved for c in labelled(bare, tmp_path / "grades.jsonl", "hardened")] == [False, False, None]
+    with pytest.raises(IntakeError, match="no grades"):
+        labelled(bare, tmp_path / "c.jsonl")
+    write(tmp_path / "grades.jsonl", [{**grades[0], "instance_id": "other"}])
+    with pytest.raises(IntakeError, match="no grade of these"):
+        labelled(bare, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -93,10 +93,13 @@ def test_a_generated_test_counts_only_where_its_candidate_was_drawn() -> None:
 
 
 def test_simulated_weighs_predictions_by_trust() -> None:
-    """A trusted *broken* counts more than an untrusted *holds*; unknown is nothing, never a pass."""
-    found = pool(["x = 2", "x = 3", "x = 4"], predicted=["broken", "holds", "unknown"], trust=[0.9, 0.1, 0.9])
+    """A trusted *broken* is worse than an unknown, which is worse than a trusted *holds*; an untrusted
+    *holds* counts against, and nothing predicted is never a pass."""
+    texts = ["x = 2", "x = 3", "x = 4", "x = 5"]
+    found = pool(texts, predicted=["broken", "holds", "unknown", "holds"], trust=[0.9, 0.6, 0.9, 0.2])
     assert best("simulated", found) == [1]
-    assert best("simulated", found, [0, 2]) == [2]
+    assert best("simulated", found, [0, 2, 3]) == [2]
+    assert best("simulated", found, [0, 3]) == [3]
     assert best("simulated", pool(["x = 2", "x = 3"], predicted=["unknown", None])) == [0, 1]
 
 
