@@ -19,7 +19,20 @@ from sandbox.registry import pull
 if TYPE_CHECKING:
     from docker import DockerClient
 
-__all__ = ["PREFIX", "RECIPE", "WORKDIR", "base_image", "configured_base", "interpreter_layer"]
+__all__ = [
+    "PREFIX",
+    "RECIPE",
+    "WORKDIR",
+    "NoInterpreter",
+    "base_image",
+    "configured_base",
+    "interpreter_layer",
+]
+
+
+class NoInterpreter(ImageError):
+    """A Python version that neither the base image nor this host has."""
+
 
 DEFAULT_BASE = "debian:bookworm-slim"
 LOCAL_BASE = "fixbug-test-base:latest"
@@ -168,7 +181,7 @@ def interpreter_layer(client: DockerClient, minor: str, say: Progress, packages:
         if code:
             python = find_interpreter(minor)
             if python is None:
-                raise ImageError(
+                raise NoInterpreter(
                     f"Python {minor} is needed, and neither the base image nor this host has one to copy",
                     cure=f"pyenv install {minor}, or uv python install {minor}, or name a base image that "
                     "has it in FIXBUG_BASE_IMAGE",

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BUILD_DIR",
+    "INDEX_CURE",
     "Progress",
     "Workbench",
     "build_layer",
@@ -46,6 +47,11 @@ Progress = Callable[[str], None]
 
 BUILD_DIR = "/run/fixbug-build"
 """In the container, while a layer is made: for whatever must not be in the image."""
+
+INDEX_CURE = (
+    "check that containers on Docker's default network reach the package index, and that your pip does "
+    "(pip config list): its index, proxy and certificates are used"
+)
 
 _CA_FILE = f"{BUILD_DIR}/ca.pem"
 _LAST_LINES = 40
@@ -275,7 +281,7 @@ def _container(client: DockerClient, name: str, parent: str) -> Iterator[Contain
         user="root",
         working_dir="/",
         labels=_owned(),
-        cpu_shares=256,  # of 1024: a build gives way to sandboxes in use
+        cpu_shares=512,  # of 1024: a build gives way to sandboxes in use
         pids_limit=4096,
         security_opt=["no-new-privileges"],
         network=os.environ.get("FIXBUG_BUILD_NETWORK") or "bridge",

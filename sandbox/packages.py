@@ -9,32 +9,31 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from sandbox.foundation import PREFIX
-from sandbox.layers import BUILD_DIR, Progress, Workbench, build_layer, digest
+from sandbox.layers import BUILD_DIR, INDEX_CURE, Progress, Workbench, build_layer, digest
 from sandbox.resolve import UV, dated
 
 if TYPE_CHECKING:
     from docker import DockerClient
 
-__all__ = ["INDEX_CURE", "environment_layer"]
-
-INDEX_CURE = (
-    "check that containers on Docker's default network reach the package index, and that your pip does "
-    "(pip config list): its index, proxy and certificates are used"
-)
+__all__ = ["environment_layer"]
 
 _TOOLS = ("pip", "setuptools", "wheel")
 
 # every pin by itself, in parallel: some have no wheel for this Python, or are not on the index at all
 _PIN_BY_PIN = f"""\
 set -u
-cd {BUILD_DIR} && mkdir -p wheels && : >missing
+cd {BUILD_DIR} && mkdir -p wheels && : >missing && : >said
 one() {{
-    {PREFIX}/bin/python -m pip download -q --no-deps --only-binary :all: -d wheels "$1" 2>/dev/null ||
-        timeout 600 {PREFIX}/bin/python -m pip wheel -q --no-deps -w wheels "$1" ||
+    {PREFIX}/bin/python -m pip download -q --no-deps --only-binary :all: -d wheels "$1" 2>>said ||
+        timeout 600 {PREFIX}/bin/python -m pip wheel -q --no-deps -w wheels "$1" 2>>said ||
         echo "$1" >>missing
 }}
 export -f one
 xargs -P 4 -n 1 bash -c 'one "$0"' <pins
+# a package that the index lacks can be left out; one that could not be asked for cannot
+if [ -s missing ] && grep -E "ConnectionError|Timeout|name resolution|Max retries" said; then
+    exit 1
+fi
 {PREFIX}/bin/python -m pip install -q --no-deps --no-index wheels/* || exit 1
 echo MISSING $(sort missing)
 """

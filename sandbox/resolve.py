@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from sandbox.detect import Need
+from sandbox.errors import ImageError
 from sandbox.foundation import PREFIX, WORKDIR
-from sandbox.layers import BUILD_DIR, Workbench
+from sandbox.layers import BUILD_DIR, INDEX_CURE, Workbench
 
 __all__ = ["UV", "Resolution", "dated", "resolve"]
 
@@ -28,6 +29,7 @@ _UPLOADED_AGAIN = ("atomicwrites",)
 _BUILDERS = datetime(2020, 1, 1, tzinfo=UTC)
 """setuptools of then builds what was written for older ones, by the interface that uv uses (PEP 517)."""
 _NOT_A_NAME = re.compile(r"git\+|hg\+|svn\+|bzr\+|https?://|file:|^[./]|^-")
+_UNREACHABLE = re.compile(r"(?:Failed to fetch|Request failed)[^\n]*/simple/[^\n]*|dns error[^\n]*")
 _PINNED = re.compile(r"^([A-Za-z0-9][\w.-]*(?:\[[^\]]*\])?)\s*(?:[=<>!~]=?|===)[^;#]*(;[^#]*)?")
 
 
@@ -63,7 +65,7 @@ def resolve(
     """Resolve ``needs`` in a container that has uv, the interpreter, and the repository at WORKDIR.
 
     ``stated`` are the project's dependencies as its metadata states them, for where they cannot be had by
-    building it. An empty set of pins: nothing could be resolved.
+    building it. Raises ``ImageError`` where the index cannot be reached, or not even the tools resolve.
     """
     pins, said = _compile(bench, needs, when)
     if pins is not None:
@@ -85,7 +87,11 @@ def resolve(
         else:
             notes.append(f"{need.where} is left out: {_reason(said)}")
     pins, said = _compile(bench, kept, when)
-    return Resolution(pins or (), when, tuple(notes))
+    if not pins:
+        raise ImageError(
+            f"not even the test runner can be resolved; the last lines:\n{said}", cure=INDEX_CURE
+        )
+    return Resolution(pins, when, tuple(notes))
 
 
 def _required(
@@ -114,8 +120,7 @@ def _required(
                 notes += [f"{note} ({_reason(said)})" for note in (how, at) if note]
                 return tried, moment
             said = now or said
-    notes.append(f"nothing resolves: {_reason(said)}")
-    return [], when
+    return alone[:1], when
 
 
 def _compile(
@@ -131,6 +136,10 @@ def _compile(
     )
     code, said = bench.attempt(command, cwd=WORKDIR, timeout=900)
     if code:
+        if unreachable := _UNREACHABLE.search(said):
+            raise ImageError(
+                f"the package index cannot be reached: {unreachable[0]}\n{said}", cure=INDEX_CURE
+            )
         return None, said
     _, listed = bench.attempt(f"cat {BUILD_DIR}/pins", lines=20_000)
     pins = [line.strip() for line in listed.splitlines()]

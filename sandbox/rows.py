@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sandbox.errors import ImageError, UsageError
-from sandbox.foundation import PREFIX, RECIPE, WORKDIR, configured_base, interpreter_layer
-from sandbox.layers import BUILD_DIR, Progress, Workbench, build_layer, digest
-from sandbox.packages import INDEX_CURE, environment_layer
+from sandbox.foundation import PREFIX, RECIPE, WORKDIR, NoInterpreter, configured_base, interpreter_layer
+from sandbox.layers import BUILD_DIR, INDEX_CURE, Progress, Workbench, build_layer, digest
+from sandbox.packages import environment_layer
 from sandbox.pins import Pins, parse_environment_yml
 from sandbox.sources import fetch_commit, fetch_submodules, github_url
 from sandbox.tree import tar_of
@@ -121,9 +121,7 @@ def _interpreter(client: DockerClient, full: str, debian: list[str], notes: list
     for minor in (wanted, *newer[:2]):
         try:
             layer = interpreter_layer(client, minor, say, debian)
-        except ImageError as error:
-            if "is needed, and neither" not in error.problem:
-                raise
+        except NoInterpreter as error:
             problem = problem or error
             continue
         if minor != wanted:

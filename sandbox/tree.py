@@ -22,7 +22,7 @@ from sandbox.asof import Moment, find_moment, index_has_dates, probable_version
 from sandbox.declared import Declared
 from sandbox.detect import Need, Recipe, detect
 from sandbox.errors import ImageError
-from sandbox.foundation import PREFIX, RECIPE, WORKDIR, configured_base, interpreter_layer
+from sandbox.foundation import PREFIX, RECIPE, WORKDIR, NoInterpreter, configured_base, interpreter_layer
 from sandbox.layers import BUILD_DIR, Progress, Workbench, build_layer, digest, present, quoted, throwaway
 from sandbox.packages import environment_layer
 from sandbox.resolve import UV, Resolution, dated, resolve
@@ -179,9 +179,7 @@ def _interpreter(client: DockerClient, plan: TreePlan, say: Progress) -> tuple[s
     for minor in minors:
         try:
             return interpreter_layer(client, minor, say, plan.declared.packages), minor
-        except ImageError as error:
-            if "is needed, and neither" not in error.problem:
-                raise
+        except NoInterpreter as error:
             problem = problem or error
             say(f"Python {minor} cannot be had")
     raise problem or ImageError("no Python version satisfies the project's requires-python")
@@ -198,6 +196,7 @@ def _resolve(
     notes: tuple[str, ...] = ()
     if when is not None and not index_has_dates():
         when, notes = None, ("the package index has no upload dates: packages are the newest of today",)
+    say(f"resolving {', '.join(need.where for need in needs[1:]) or 'the test runner'}")
     with throwaway(client, python, say) as bench:
         bench.put(BUILD_DIR, {"uv": uv}, mode=0o755)
         bench.unpack(archive)
