@@ -149,6 +149,8 @@ def score(request: ScoreRequest, say: Say) -> Scored:
     needed, predictions = select(rows, proposed, request.instances)
     names = set(needed)
     check_place(request.folder)
+    if any(one.patch.strip() for one in predictions):
+        _check_engine()
     store = GradeStore(request.cache or default_folder())
     grading = Grading(store, request.workers, timeout=request.timeout)
     graded, trouble = _grade(request, grading, needed, predictions, say)
@@ -163,6 +165,13 @@ def score(request: ScoreRequest, say: Say) -> Scored:
         found = _compared(found, needed, say)
     write_atomically(request.folder / "score.json", json.dumps(found.to_json(), indent=1) + "\n")
     return found
+
+
+def _check_engine() -> None:
+    """An engine that goes away is waited for; one that was never there is said at once."""
+    from sandbox.docker import connect
+
+    connect(timeout=30).close()
 
 
 def _only(rows: Sequence[Mapping[str, Any]], instances: Sequence[str]) -> list[Mapping[str, Any]]:
