@@ -95,6 +95,7 @@ class _Hook:
         self.run, self.file, self.open, self.began = 1, "", "", 0.0
         self.cases: List[Tuple[str, str]] = []
         self.known: List[str] = []
+        self.broken: List[str] = []
 
     def into(self, module: Any) -> None:
         hook, tests, reporter = self, module.SymPyTests, module.PyTestReporter
@@ -164,11 +165,9 @@ class _Hook:
         known = list(dict.fromkeys(self.known))
         self.results.put(collected=known, errors=0)
         for test in self.tests:
-            if (
-                "::" in test
-                and test not in known
-                and os.path.isfile(os.path.join(self.root, test.partition("::")[0]))
-            ):
+            path, _, name = test.partition("::")
+            there = os.path.exists(os.path.join(self.root, path))
+            if not there or (name and test not in known and path not in self.broken):
                 self.results.put(unmatched=test)
 
     # what the reporter hears
@@ -185,9 +184,11 @@ class _Hook:
         self.close("failed", in_short(info[1]))
 
     def test_exception(self, info: Any) -> None:
+        self.broken += [] if self.open else [self.file]
         self.close("failed" if self.open else "error", in_short(info[1]))
 
     def import_error(self, filename: str, info: Any) -> None:
+        self.broken.append(self.file)
         self.close("error", in_short(info[1]))
 
     def test_skip(self, value: Any = None) -> None:

@@ -220,6 +220,10 @@ def test_sympys_runner(opened: Open) -> None:
     assert len([line for line in lines if '"event":"line"' in line]) == len(TWICE[0] + TWICE[1])
     with pytest.raises(UsageError, match=r"Nearest: .*test_price"):
         run_tests(box, [name + "test_prise"])
+    with pytest.raises(UsageError, match="no such file"):
+        run_tests(box, ["sympy/core/tests/test_nowhere.py"])
+    broken = run_tests(box, ["sympy/core/tests/test_broken.py::test_a"])
+    assert "nothing" in {case.outcome: case.message for case in broken.cases}["error"]
 
 
 def test_unittest_where_there_is_no_pytest(opened: Open, tmp_path: Path) -> None:
