@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,12 @@ _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
 _WORD = re.compile(r"[A-Za-z_][A-Za-z_0-9]*")
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
 _NAMES = {"true": True, "false": False, "null": None, "True": True, "False": False, "None": None}
+_FLOATS = {"NaN": math.nan, "nan": math.nan, "Infinity": math.inf, "inf": math.inf}
+_BARE = re.compile(
+    r"""(?:[^\s,\[\](){}"']|\((?:[^()\n]|\([^()\n]*\))*\)"""
+    r"""|'[^'\n]*'|"[^"\n]*"|[ \t]+(?![\s,\]})]))+"""
+)
+"""A value that should have had quotes around it: ``<Shelf object>``, ``Decimal('1.5')``, ``..``."""
 _DEPTH = 60
 
 
@@ -25,6 +32,14 @@ class Loose:
 
 class _Cut(Exception):
     pass
+
+
+def _hashable(value: Any) -> Any:
+    try:
+        hash(value)
+    except TypeError:
+        return str(value)
+    return value
 
 
 def read_object(text: str, key: str) -> Loose:
@@ -60,12 +75,15 @@ class _Reader:
         char = self._peek()
         if char == "{":
             return self._mapping(depth)
-        if char in "[(":
-            return self._sequence(depth, "]" if char == "[" else ")")
+        if char == "[":
+            return self._sequence(depth, "]")
+        if char == "(":
+            self._forgive("Python's tuples")
+            return tuple(self._sequence(depth, ")"))
         if char in "\"'":
             return self._string(char)
         number = _NUMBER.match(self.text, self.at)
-        if number:
+        if number and not self.text[number.end() : number.end() + 1].strip(",:]}) \t\r\n"):
             self.at = number.end()
             if self.at == len(self.text):
                 raise _Cut
@@ -76,12 +94,22 @@ class _Reader:
             if word[0][0].isupper():
                 self._forgive("Python's names for JSON's")
             return _NAMES[word[0]]
-        if word and word.end() == len(self.text):
+        signed = _WORD.match(self.text, self.at + (char == "-"))
+        if signed and signed[0] in _FLOATS:
+            self.at = signed.end()
+            return -_FLOATS[signed[0]] if char == "-" else _FLOATS[signed[0]]
+        bare = _BARE.match(self.text, self.at)
+        if bare is None or not depth:
+            raise ValueError(f"unexpected {char!r}")
+        self.at = bare.end()
+        if self.at == len(self.text):
             raise _Cut
-        raise ValueError(f"unexpected {char!r}")
+        self._forgive("a value without quotes")
+        return bare[0].strip()
 
-    def _mapping(self, depth: int) -> dict[str, Any]:
-        result: dict[str, Any] = {}
+    def _mapping(self, depth: int) -> Any:
+        """A mapping, or a set as Python writes it."""
+        result: dict[Any, Any] = {}
         self.at += 1
         try:
             while True:
@@ -91,14 +119,16 @@ class _Reader:
                     if char == "}":
                         return result
                     continue
-                key = self.value(depth + 1)
+                key = self._key(depth)
                 if self.cut:
                     return result
+                if not result and self._peek() in ",}":
+                    self._forgive("Python's sets")
+                    return {_hashable(item) for item in [key, *self._sequence(depth, "}", begun=True)]}
                 if self._peek() != ":":
                     raise ValueError("a key without a value")
                 self.at += 1
-                value = self.value(depth + 1)
-                result[str(key)] = value
+                result[_hashable(key)] = self.value(depth + 1)
                 if self.cut:
                     return result
                 self._separator("}")
@@ -106,9 +136,17 @@ class _Reader:
             self.cut = True
             return result
 
-    def _sequence(self, depth: int, end: str) -> list[Any]:
+    def _key(self, depth: int) -> Any:
+        word = _WORD.match(self.text, self.at)
+        if word and re.match(r"\s*:", self.text[word.end() :]):
+            self.at = word.end()
+            self._forgive("keys without quotes")
+            return word[0]
+        return self.value(depth + 1)
+
+    def _sequence(self, depth: int, end: str, *, begun: bool = False) -> list[Any]:
         result: list[Any] = []
-        self.at += 1
+        self.at += not begun
         try:
             while True:
                 char = self._peek()

@@ -18,7 +18,7 @@ MAX_TIMES = 10
 @dataclass(frozen=True)
 class NamedLine:
     """One place: a line of a function before it runs (``line``), or how the function's calls end
-    (``return``)."""
+    (``return``, its line not known: 0)."""
 
     id: str
     path: str
@@ -39,8 +39,7 @@ def named_lines(scene: Scene) -> tuple[NamedLine, ...]:
     them, or without a patch the loops and the returns."""
     found: list[NamedLine] = []
     for function in scene.functions:
-        place = (function.path, function.qualname, function.first_line)
-        found.append(NamedLine(f"R{len(found) + 1}", *place, "return"))
+        found.append(NamedLine(f"R{len(found) + 1}", function.path, function.qualname, 0, "return"))
     asked = 0
     for function in scene.functions:
         for line in _lines(scene, function):
