@@ -130,7 +130,8 @@ def _verdicts(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     found: dict[int, dict[str, Any]] = {}
     with path.open(encoding="utf-8", errors="replace") as lines:
         for number, line in enumerate(lines, 1):
-            if '"verdict":' not in line:
+            # Samples and traces are long, and whole ones are of no interest here.
+            if '"verdict":' not in line and line.startswith("{") and line.rstrip().endswith("}"):
                 continue
             try:
                 row = json.loads(line)

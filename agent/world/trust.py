@@ -37,8 +37,9 @@ EXAMPLES: dict[str, dict[str, float]] = {
     )
 }
 
-# Of the recalibration: the mean and the precision of a weight that nothing is known of yet.
-_LEVEL, _SLOPE, _BROKEN, _KIND = (0.0, 1.0), (1.0, 4.0), (0.0, 1.0), (0.0, 4.0)
+# Of the recalibration: the mean and the precision of a weight that nothing is known of yet. Predicted
+# failures may well come true far more, or less, often than predicted fixes.
+_LEVEL, _SLOPE, _BROKEN, _KIND = (0.0, 1.0), (1.0, 4.0), (0.0, 0.25), (0.0, 4.0)
 
 
 @dataclass(frozen=True)
