@@ -36,7 +36,10 @@ def select(
         try:
             wanted = re.compile(pattern)
         except re.error as error:
-            raise UsageError(f"--filter {pattern!r} is no regular expression: {error}") from error
+            raise UsageError(
+                f"--filter {pattern!r} is no regular expression: {error}",
+                cure="escape what is meant as it stands",
+            ) from error
         kept = [name for name in kept if wanted.search(name)]
     kept = [name for name in kept if name not in set(exclude)]
     if cut is not None:
