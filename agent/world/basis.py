@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from agent.world.features import asked, features
+from agent.world.features import asked, checks, features
 from agent.world.gate import Earned, earned
 from agent.world.kinds import Code, code_of
 from agent.world.ledger import Ledger
@@ -54,7 +54,7 @@ def basis(scene: Scene | None, predictions: Sequence[Prediction], verdict: Verdi
     simulator = predictions[0].label
     blind = all(prediction.blind for prediction in predictions)
     record = ledger.of(simulator)
-    made = features(code, asked(predictions))
+    made = features(code, asked(predictions)) | checks(predictions)
     may = NOTHING
     if verdict.value == "broken":
         may = earned(record, kinds) if blind else Earned(False, "the simulation was not blind")

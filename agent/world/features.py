@@ -108,10 +108,20 @@ def _characters(value: Any) -> int:
 def asked(predictions: Sequence[Prediction]) -> list[list[str | None]]:
     """What every sample answers, question by question: each probe in each run (in order, where it is reached
     more than once), and how each run ends. A sample that was thrown away or says nothing has no answers."""
-    usable = [p if p.complete and not p.illegal else None for p in predictions]
-    said = [_said(prediction) if prediction else {} for prediction in usable]
+    said = [{} if prediction.thrown else _said(prediction) for prediction in predictions]
     questions = dict.fromkeys(question for answers in said for question in answers)
     return [[answers.get(question) for answers in said] for question in questions]
+
+
+def checks(predictions: Sequence[Prediction]) -> dict[str, float]:
+    """What checking without running says of the samples that count: the shares that were checked line by line
+    with nothing found (``checked``), and that were asked for again or put right before (``redone``)."""
+    usable = [prediction for prediction in predictions if not prediction.thrown]
+    count = len(usable) or 1
+    return {
+        "checked": sum(prediction.checked == "consistent" for prediction in usable) / count,
+        "redone": sum(bool(p.resampled or p.repaired) for p in usable) / count,
+    }
 
 
 def _said(prediction: Prediction) -> dict[tuple[int, str, int], str]:

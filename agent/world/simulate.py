@@ -40,6 +40,13 @@ class Prediction:
     """How often a wrong state was put right, or cut off, and the model went on from there."""
 
     @property
+    def thrown(self) -> str:
+        """Why nothing that it says counts: it is cut, cannot be true, or is contradicted; else empty."""
+        if self.illegal or self.checked == "wrong":
+            return self.illegal or next(iter(self.findings), "checking contradicts it")
+        return "" if self.complete else "the answer is cut or no answer"
+
+    @property
     def outcomes(self) -> tuple[Outcome, ...]:
         """How the runs are predicted to end."""
         return self.trace.outcomes

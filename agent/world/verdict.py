@@ -33,12 +33,8 @@ def judge(predictions: Sequence[Prediction], expectations: Sequence[Expectation]
     """
     if not predictions:
         return Verdict("unknown", ("nothing was predicted (no world model)",))
-    whole = [p for p in predictions if p.complete and not p.illegal]
-    thrown = [
-        f"sample {p.sample}: {p.illegal or 'the answer is cut or no answer'}"
-        for p in predictions
-        if p not in whole
-    ]
+    whole = [p for p in predictions if not p.thrown]
+    thrown = [f"sample {p.sample}: {p.thrown}" for p in predictions if p.thrown]
     if not whole:
         return Verdict("unknown", tuple(thrown))
     runs = range(1, max(p.runs for p in whole) + 1)

@@ -7,18 +7,22 @@ import math
 import random
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.world.features import choose, features
+from agent.world.features import asked, checks, choose, features
 from agent.world.intervals import exact_lower_bound, wilson
 from agent.world.kinds import Code, code_of
 from agent.world.ledger import Entry
 from agent.world.logistic import fit, sigmoid
+from agent.world.simulate import Prediction
+from agent.world.trace import Frame, Outcome, Trace
 from agent.world.trust import Trust, shipped, trust
+from agent.world.verdict import judge
 
 LOOP = code_of(["def f(x):\n    for c in x:\n        x = x.replace(c, '')\n    return x\n"])
 
@@ -81,6 +85,33 @@ def test_a_known_model() -> None:
     same = ["'ab'"] * 2
     assert believed(same, model=weak).prior < believed(same, model=strong).prior
     assert believed(same, model=f"openai/{strong}").prior == believed(same, model=strong).prior
+
+
+def test_checking_counts() -> None:
+    """A trace that was checked line by line trusted like one that was not, or one that was redone more."""
+    made = features(LOOP, [["'ab'"] * 2])
+    bare, checked, redone = (
+        trust(made | more, LOOP.kinds, "holds", "chat:m", [])
+        for more in ({}, {"checked": 1.0}, {"checked": 1.0, "redone": 1.0})
+    )
+    assert bare is not None
+    assert checked is not None
+    assert redone is not None
+    assert bare.probability < redone.probability < checked.probability
+
+
+def test_samples_that_do_not_count() -> None:
+    """A cut, impossible or contradicted sample that still agrees, or makes the others look checked."""
+    trace = Trace((Frame("probe", "", "t.py", 1, value="4", probe="p1"),), outcomes=(Outcome(1, "passed"),))
+    good = Prediction(1, trace, "chat:m", True, 1, dense=True, checked="consistent")
+    bad = [replace(good, complete=False), replace(good, illegal="no"), replace(good, checked="wrong")]
+    assert asked([good, good]) == [["4", "4"], ["True", "True"]]
+    for other in bad:
+        assert asked([good, other]) == [["4", None], ["True", None]]
+        assert judge([good, other], []).value == "unknown"
+    assert checks([good, *bad]) == {"checked": 1.0, "redone": 0.0}
+    assert checks([good, replace(good, resampled=1)])["redone"] == 0.5
+    assert checks(bad) == {"checked": 0.0, "redone": 0.0}
 
 
 def test_nothing_to_trust() -> None:
