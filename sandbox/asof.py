@@ -14,7 +14,7 @@ from sandbox.detect.metadata import Metadata
 from sandbox.hostgit import GitMissing, run_git
 from sandbox.hostnet import IndexFile, files_on_index
 
-__all__ = ["Moment", "find_moment", "index_has_dates", "probable_version"]
+__all__ = ["Moment", "commit_date", "find_moment", "index_has_dates", "probable_version"]
 
 _OLDEST = datetime(2005, 1, 1, tzinfo=UTC)
 """Earlier commits were given a made-up date."""
@@ -33,7 +33,7 @@ class Moment:
 def find_moment(source: Path, metadata: Metadata) -> Moment:
     """The committer's date of HEAD; of a commit without a parent (a release that was unpacked and committed)
     rather the date on which the index was given that release."""
-    committed, first = _commit(source)
+    committed, first = commit_date(source)
     if committed is not None and not first:
         return Moment(committed, "the commit's date")
     released = _released(metadata)
@@ -69,7 +69,7 @@ def index_has_dates() -> bool:
     return not files or any(file.uploaded for file in files)
 
 
-def _commit(source: Path) -> tuple[datetime | None, bool]:
+def commit_date(source: Path) -> tuple[datetime | None, bool]:
     """The committer's date of HEAD (None: there is none), and whether HEAD has no parent.
 
     Read from the commit itself: a shallow copy hides its parents from ``git log``.

@@ -15,12 +15,14 @@ import shlex
 import tarfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sandbox.asof import Moment, find_moment, index_has_dates, probable_version
+from sandbox.asof import Moment, commit_date, find_moment, index_has_dates, probable_version
 from sandbox.declared import Declared
-from sandbox.detect import Need, Recipe, detect
+from sandbox.detect import Need, Recipe, detect, project_files
+from sandbox.detect.metadata import read_metadata
 from sandbox.errors import ImageError
 from sandbox.foundation import PREFIX, RECIPE, WORKDIR, NoInterpreter, configured_base, interpreter_layer
 from sandbox.layers import BUILD_DIR, Progress, Workbench, build_layer, digest, present, quoted, throwaway
@@ -39,7 +41,10 @@ TREE_RECIPE = 1
 
 _TOOLS = ("pip", "setuptools", "wheel")
 
-_ENV = {"PATH": f"{PREFIX}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+_ENV = {
+    "LANG": "C.UTF-8",
+    "PATH": f"{PREFIX}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+}
 
 # Tools that read the version from git's tags find it: a single commit has none.
 _TAG = f"""\
@@ -67,14 +72,33 @@ find . -mindepth 1 -type d -empty -delete
 
 @dataclass(frozen=True)
 class TreePlan:
-    """What is to be built for a repository. ``name``: of the image without the repository's files."""
+    """What is to be built for a repository, worked out as far as it is asked for.
+
+    ``name`` is that of the image without the repository's files. It stands for what the files say and for the
+    commit's day: commits of one day with the same metadata share an image.
+    """
 
     source: Path
-    recipe: Recipe
     declared: Declared
-    moment: Moment
-    version: str
+    texts: dict[str, str]
     name: str
+
+    @cached_property
+    def moment(self) -> Moment:
+        """The date that packages are resolved for. The index may be asked for it."""
+        if self.declared.as_of:
+            return Moment(self.declared.as_of, "as was asked")
+        return find_moment(self.source, read_metadata(self.texts))
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """What the repository's files let one find, as of that date."""
+        return detect(self.source, (self.moment.when or datetime.now(UTC)).date())
+
+    @cached_property
+    def version(self) -> str:
+        """The project's own, or one made up from what the index had."""
+        return probable_version(self.recipe.metadata, self.moment.when)
 
     @property
     def test(self) -> str:
@@ -83,20 +107,14 @@ class TreePlan:
 
 
 def plan_tree(source: Path, declared: Declared) -> TreePlan:
-    """Read the repository at ``source``; nothing of it is run, and nothing is built.
-
-    The name stands for what the files say and for the commit's day: the same day's commits with the same
-    metadata share an image.
-    """
-    first = detect(source, datetime.now(UTC).date())
-    moment = Moment(declared.as_of, ".fixbug.toml") if declared.as_of else find_moment(source, first.metadata)
-    recipe = detect(source, (moment.when or datetime.now(UTC)).date())
-    # without a date, what is newest today is installed: tomorrow's is another image only if the files change
-    day = moment.when.date().isoformat() if moment.when else ""
+    """Read the repository at ``source``; nothing of it is run, nothing is built, nobody is asked."""
+    texts = project_files(source)
+    # what is not a repository has no date: what is newest today is installed, once
+    committed = commit_date(source)[0]
+    day = committed.date().isoformat() if committed else ""
     said = {key: str(value) for key, value in vars(declared).items()}
-    key = digest(RECIPE, TREE_RECIPE, configured_base(), recipe.minors, recipe.texts, day, said)
-    version = probable_version(recipe.metadata, moment.when)
-    return TreePlan(source, recipe, declared, moment, version, f"fixbug/tree:{key}")
+    key = digest(RECIPE, TREE_RECIPE, configured_base(), texts, day, said)
+    return TreePlan(source, declared, texts, f"fixbug/tree:{key}")
 
 
 def tree_layer(client: DockerClient, plan: TreePlan, say: Progress) -> str:
@@ -137,6 +155,7 @@ def tree_layer(client: DockerClient, plan: TreePlan, say: Progress) -> str:
 
     changes = [
         f"WORKDIR {WORKDIR}",
+        "ENV LANG=C.UTF-8",
         *(f"ENV {name}={quoted(value)}" for name, value in plan.declared.env.items()),
     ]
     return build_layer(
