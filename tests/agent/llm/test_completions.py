@@ -17,8 +17,10 @@ def go_on(
     with serve(script) as server:
         settings = load_settings(model="m", base_url=server.base_url, price_input=1.0, price_output=2.0)
         model = CompletionsModel(settings, budget, sleep=lambda seconds: None)
-        said = [model.go_on("x = ", **options).text for _ in range(times)]  # type: ignore[arg-type]
-        model.close()
+        try:
+            said = [model.go_on("x = ", **options).text for _ in range(times)]  # type: ignore[arg-type]
+        finally:
+            model.close()
         return said, server.requests
 
 

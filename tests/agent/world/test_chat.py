@@ -94,7 +94,9 @@ WRONG = [
 def asked(script: Script, **options: Any) -> Iterator[tuple[ChatSimulator, OpenAIServer]]:
     with serve(script) as server:
         settings_ = load_settings(model="scripted", base_url=server.base_url, max_retries=0)
-        yield ChatSimulator(ChatModel(settings_, sleep=lambda seconds: None), **options), server
+        model = ChatModel(settings_, sleep=lambda seconds: None)
+        yield ChatSimulator(model, **options), server
+        model.close()
 
 
 def test_a_dense_answer_is_checked_step_by_step() -> None:

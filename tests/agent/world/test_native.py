@@ -73,13 +73,14 @@ def told_by(
     with serve(model) as server:
         settings = load_settings(model="cwm", base_url=server.base_url, max_retries=1)
         budget = Budget()
-        teller: Teller
-        if way == "chat":
-            teller = ChatFormTeller(ChatModel(settings, budget, sleep=lambda s: None), repair=repair)
-        else:
-            endpoint = CompletionsModel(settings, budget, sleep=lambda s: None)
+        chat = ChatModel(settings, budget, sleep=lambda s: None)
+        endpoint = CompletionsModel(settings, budget, sleep=lambda s: None)
+        teller: Teller = ChatFormTeller(chat, repair=repair)
+        if way != "chat":
             teller = NativeTeller(endpoint, way, encode, repair)  # type: ignore[arg-type]
         yield CwmSimulator(teller, single=way == "single"), budget, server
+        chat.close()
+        endpoint.close()
 
 
 def answers(trace: Trace) -> list[tuple[int, str, str]]:
@@ -244,13 +245,15 @@ def test_a_prompt_that_is_too_long_is_said() -> None:
     """Would catch an endless retry, or a cut prompt whose answer is believed."""
     with serve([context_length_exceeded()] * 9) as server:
         settings = load_settings(model="cwm", base_url=server.base_url)
-        simulator = CwmSimulator(NativeTeller(CompletionsModel(settings)))
+        endpoint = CompletionsModel(settings)
+        simulator = CwmSimulator(NativeTeller(endpoint))
         (read,) = simulator.simulate(scene(), runs=2, samples=1)
         assert "longer than cwm takes" in read.forgiven[0]
         assert not read.complete
         assert len(server.requests) == 1
         with pytest.raises(ContextTooLong):
             simulator.predict(scene(), runs=2)
+        endpoint.close()
 
 
 def test_a_source_with_a_token_in_it_is_not_sent() -> None:
