@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from agent.world.asserters import RAISES, WARNS, asserted, is_asserter
 from agent.world.cases import Cases
-from agent.world.conditions import Asked, Assertion, Conditions, called
+from agent.world.conditions import Asked, Assertion, Conditions, called, is_plain
 from agent.world.dataflow import CASE, LITERAL, Flow, last_name
 from agent.world.predicate import PredicateError, check_predicate
 
@@ -21,8 +21,8 @@ class Reader:
         self.flow, self.cases = flow, cases
         self.conditions = Conditions(flow)
         self.own = {function.name for function in flow.functions}
-        self.shown_handlers: list[ast.Try] = []
-        """``try`` statements whose handlers tell which exception is expected."""
+        self.unmasked: list[str] = []
+        """What of the test's own branches tells what is expected."""
 
     def read(self, body: Sequence[ast.stmt]) -> Iterator[Assertion]:
         """The assertions in a body and in the blocks and functions nested in it."""
@@ -41,8 +41,7 @@ class Reader:
                 yield from self.read(getattr(statement, blocks, []))
             for handler in [*getattr(statement, "handlers", []), *getattr(statement, "cases", [])]:
                 yield from self.read(handler.body)
-            if isinstance(statement, ast.Try):
-                self._note_handlers(statement)
+            self._note_branches(statement)
 
     # -- statements
 
@@ -174,10 +173,14 @@ class Reader:
         found = ast.Call(ast.Name(kind, ast.Load()), [ast.Name(one, ast.Load()) for one in names], keywords)
         return self._finish(made, found)
 
-    def _note_handlers(self, node: ast.Try) -> None:
-        """``try: f() except E: pass else: fail()`` is no assertion that could be put as a question."""
-        if any(is_failure(s) for s in [*node.body[-1:], *node.orelse]):
-            self.shown_handlers.append(node)
+    def _note_branches(self, node: ast.stmt) -> None:
+        """Neither ``try: ... except E: pass else: fail()`` nor ``if x: ... else: fail()`` can be masked."""
+        if isinstance(node, ast.Try) and node.handlers:
+            if any(is_failure(s) for s in [*node.body[-1:], *node.orelse]):
+                line = node.handlers[0].lineno
+                self.unmasked.append(f"line {line}: `except` tells which exception is expected")
+        elif isinstance(node, (ast.If, ast.Match)) and _tells(node):
+            self.unmasked.append(f"line {node.lineno}: the condition of a failure stays in sight")
 
     # -- predicates
 
@@ -237,6 +240,18 @@ class _Resolved(ast.NodeTransformer):
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
         return self.indices.get(node.id, node)
+
+
+def _tells(node: ast.If | ast.Match) -> bool:
+    """Whether a branch fails the test, on a condition that compares with a constant."""
+    bodies = [node.body, node.orelse] if isinstance(node, ast.If) else [case.body for case in node.cases]
+    if not any(is_failure(s) for body in bodies for s in body[-1:]):
+        return False
+    if isinstance(node, ast.Match):
+        return True
+    compared = [c for c in ast.walk(node.test) if isinstance(c, ast.Compare)]
+    operands = [operand for c in compared for operand in (c.left, *c.comparators)]
+    return any(isinstance(operand, ast.Constant) and not is_plain(operand) for operand in operands)
 
 
 def is_failure(node: ast.stmt) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from agent.world.dataflow import UNSEEN, Binding, Flow, Function, TooLarge, columns, last_name
-from agent.world.reach import Reach
+from agent.world.reach import Reach, is_fixture
 
 MAX_COMBINATIONS = 10_000
 
@@ -100,8 +100,7 @@ class Cases:
             elif isinstance(parent, ast.Module):
                 found += _pytestmark(parent.body)
             parent = self.flow.parents.get(id(parent))
-        fixture = any("fixture" in ast.unparse(d) for d in function.decorator_list)
-        if function.name.startswith("test") and not fixture:
+        if function.name.startswith("test") and not is_fixture(function):
             for node in found:
                 made = self._mark(node)
                 if made is not None:
@@ -202,11 +201,11 @@ class Cases:
     def _fixture(self, name: str) -> ast.expr | None:
         """The constant that a fixture of this file, or of a ``conftest.py`` around it, gives."""
         for node in self.flow.functions:
-            if node.name == name and _is_fixture(node):
+            if node.name == name and is_fixture(node):
                 return _given_by(node)
         for tree in self.conftests:
             for found in tree.body:
-                if isinstance(found, ast.FunctionDef) and found.name == name and _is_fixture(found):
+                if isinstance(found, ast.FunctionDef) and found.name == name and is_fixture(found):
                     value = _given_by(found)
                     try:
                         plain = ast.literal_eval(value) if value is not None else None
@@ -228,7 +227,7 @@ class Cases:
     def _calls(self, function: Function) -> list[ast.Call]:
         """The calls of a helper, in order; none where it is used in another way too."""
         calls = []
-        if function.name.startswith("test") or _is_fixture(function):
+        if function.name.startswith("test") or is_fixture(function):
             return []
         for node in self._mentions.get(function.name, []):
             parent = self.flow.parents[id(node)]
@@ -333,12 +332,8 @@ def _distinct(ids: Sequence[str | None]) -> list[str | None]:
     return result
 
 
-def _is_fixture(node: Function) -> bool:
-    return any("fixture" in ast.unparse(decorator) for decorator in node.decorator_list)
-
-
 def _is_helper(node: Function) -> bool:
-    return not node.name.startswith("test") and not _is_fixture(node)
+    return not node.name.startswith("test") and not is_fixture(node)
 
 
 def _given_by(node: Function) -> ast.expr | None:

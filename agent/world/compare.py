@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from agent.world.intent import same_function
+from agent.world.same import same_value as same_value
 from agent.world.trace import Frame, Trace, states
-from agent.world.values import Opaque, read_value
+
+MAX_VALUE = 100
+"""Characters of a value in what is shown."""
 
 
 @dataclass(frozen=True)
@@ -26,48 +27,6 @@ class Divergence:
     text: str
 
 
-def same_value(a: str, b: str) -> bool | None:
-    """Whether two ``repr`` texts are one value; None where their texts don't tell.
-
-    Literals compare as values: order of dicts and sets aside, floats within 1e-9, ``1`` and ``1.0`` alike.
-    """
-    if a.strip() == b.strip():
-        return True
-    left, right = read_value(a), read_value(b)
-    if isinstance(left, Opaque) or isinstance(right, Opaque):
-        return _opaque(left, right)
-    return _equal(left, right)
-
-
-def _opaque(left: Any, right: Any) -> bool | None:
-    if not (isinstance(left, Opaque) and isinstance(right, Opaque)):
-        literal, other = (right, left) if isinstance(left, Opaque) else (left, right)
-        # None is None and nothing else, but `<defaultdict>` may well have been written as `{...}`.
-        return False if literal is None and other.type_name else None
-    if left.text == right.text:
-        return True
-    if left.masked or right.masked:
-        return left.type_name == right.type_name if left.type_name and right.type_name else None
-    return None
-
-
-def _equal(a: Any, b: Any) -> bool:
-    numbers = (int, float, complex)
-    if isinstance(a, numbers) and isinstance(b, numbers):
-        if isinstance(a, float) and isinstance(b, float) and math.isnan(a) and math.isnan(b):
-            return True
-        if isinstance(a, complex) or isinstance(b, complex) or (isinstance(a, int) and isinstance(b, int)):
-            return bool(a == b)
-        return math.isclose(a, b, rel_tol=1e-9) if abs(a) < 1e300 and abs(b) < 1e300 else a == b
-    if type(a) is not type(b):
-        return False
-    if isinstance(a, (list, tuple)):
-        return len(a) == len(b) and all(_equal(x, y) for x, y in zip(a, b, strict=True))
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(_equal(a[key], b[key]) for key in a)
-    return bool(a == b)
-
-
 @dataclass(frozen=True)
 class _Found:
     at: int
@@ -80,80 +39,136 @@ class _Found:
 
 
 def first_divergence(
-    predicted: Trace, observed: Trace, sources: Mapping[str, str] | None = None
+    predicted: Trace, observed: Trace, sources: Mapping[str, str] | None = None, *, dense: bool = False
 ) -> Divergence | None:
     """The earliest place where they part; None where what was predicted agrees, as far as it goes.
 
     A prediction may be sparse: its frames are looked for in the observed ones, in order, for each
-    call of each function, and what it leaves out is no divergence. ``sources`` (path → text) adds lines of
-    code to the text.
+    call of each function, and what it leaves out is no divergence. In a ``dense`` one every frame counts.
+    ``sources`` (path → text) adds lines of code to the text.
     """
     if not predicted.frames or not (observed.frames or observed.outcomes):
         return None
-    full = states(observed.frames)
-    found: list[_Found] = []
-    for key, frames in _activations(predicted).items():
-        found += _activation(key, frames, observed, full)
+    aligned = _Aligner(observed, dense)
+    found = aligned.found(predicted)
     found += _probes(predicted, observed)
     if found:
         first = min(found, key=lambda item: item.at)
-        return _divergence(first, predicted, observed, full, sources or {})
+        return _divergence(first, observed, aligned.states, sources or {})
     return _outcomes(predicted, observed)
 
 
-_Key = tuple[int, str, str, int]
+_Function = tuple[int, str, str]
+_Placed = tuple[int, Frame]
+"""An observed frame with its index: the order of execution."""
 
 
-def _activations(trace: Trace) -> dict[_Key, list[Frame]]:
-    result: dict[_Key, list[Frame]] = {}
-    for frame in trace.frames:
-        if frame.event != "probe":
-            result.setdefault((frame.run, frame.file, frame.function, frame.visit), []).append(frame)
-    return result
+class _Aligner:
+    """Lays predicted calls over observed ones."""
 
+    def __init__(self, observed: Trace, dense: bool) -> None:
+        self.observed, self.dense = observed, dense
+        self.states = states(observed.frames)
+        self.calls: dict[_Function, dict[int, list[_Placed]]] = {}
+        for index, frame in enumerate(observed.frames):
+            if frame.event != "probe":
+                visits = self.calls.setdefault((frame.run, frame.file, frame.function), {})
+                visits.setdefault(frame.visit, []).append((index, frame))
 
-def _activation(key: _Key, frames: list[Frame], observed: Trace, full: list[dict[str, str]]) -> list[_Found]:
-    run, file, function, visit = key
-    mine = [
-        (index, frame)
-        for index, frame in enumerate(observed.frames)
-        if frame.run == run
-        and frame.event != "probe"
-        and frame.visit == visit
-        and frame.file == file
-        and same_function(frame.function, function)
-    ]
-    if not mine:
-        followed = any(f.file == file and same_function(f.function, function) for f in observed.frames)
-        if (not followed and file not in {f.file for f in observed.frames}) or observed.limits:
+    def found(self, predicted: Trace) -> list[_Found]:
+        """Where each predicted call parts from what was observed."""
+        wanted: dict[_Function, dict[int, list[Frame]]] = {}
+        for frame in predicted.frames:
+            if frame.event != "probe":
+                visits = wanted.setdefault((frame.run, frame.file, frame.function), {})
+                visits.setdefault(frame.visit, []).append(frame)
+        result: list[_Found] = []
+        for function, visits in wanted.items():
+            seen = self._seen(function)
+            if seen is None:
+                result += self._missing(function, next(iter(visits.values())))
+                continue
+            result += self._function(visits, seen)
+        return result
+
+    def _seen(self, function: _Function) -> dict[int, list[_Placed]] | None:
+        run, file, name = function
+        if function in self.calls:
+            return self.calls[function]
+        near = [key for key in self.calls if key[:2] == (run, file) and same_function(key[2], name)]
+        return self.calls[near[0]] if len(near) == 1 else {} if near else None
+
+    def _function(self, visits: dict[int, list[Frame]], seen: dict[int, list[_Placed]]) -> list[_Found]:
+        """One function's calls. Where fewer are predicted than happened, they may be counted otherwise."""
+        result: list[_Found] = []
+        last = 0
+        for visit, frames in sorted(visits.items()):
+            mine = seen.get(visit)
+            parted = self._never(visit, frames) if mine is None else self._call(frames, mine)
+            if parted is not None and len(visits) < len(seen):
+                others = [v for v in sorted(seen) if v > last and v not in visits]
+                meant = [v for v in others if _tells(frames) and self._call(frames, seen[v]) is None]
+                if meant:
+                    last = meant[0]
+                    continue
+            last = max(last, visit)
+            if parted is not None:
+                result.append(parted)
+        return result
+
+    def _missing(self, function: _Function, frames: Sequence[Frame]) -> list[_Found]:
+        file, name = function[1], function[2]
+        followed = any(f.file == file and same_function(f.function, name) for f in self.observed.frames)
+        if not followed and file not in {f.file for f in self.observed.frames}:
             return []
-        last = max((index for index, frame in enumerate(observed.frames) if frame.run == run), default=0)
-        return [_Found(last + 1, "call", frames[0], None, f"call {visit} of {function} never happened")]
-    at, before = 0, None
-    for frame in frames:
-        anywhere = frame.event in ("call", "return", "exception")
-        fits = [i for i in range(at, len(mine)) if _fits(frame, mine[i][1], anywhere)]
-        if not fits:
-            if observed.limits:
-                return []
-            index, seen = mine[min(at, len(mine) - 1)]
-            return [_Found(index, "line", frame, seen, _way(frame, seen), before)]
-        chosen = fits[0]
-        wrong = _values(frame, *mine[chosen], full)
-        expected = sum(f.event == frame.event and f.line == frame.line for f in frames)
-        if wrong and frame.event == "line" and len(fits) + at > expected:
-            # Fewer visits of this line were predicted than happened: it may be a later one that is meant.
-            total = sum(_fits(frame, seen, False) for _, seen in mine)
-            later = [i for i in fits[1:] if not _values(frame, *mine[i], full)] if total > expected else []
-            if later and frame.locals:
-                chosen, wrong = later[0], ""
-        if wrong:
-            return [_Found(mine[chosen][0], "value", frame, mine[chosen][1], wrong, before)]
-        seen = mine[chosen][1]
-        if anywhere and frame.event != "call" and frame.line != seen.line and frame.line:
-            return [_Found(mine[chosen][0], "line", frame, seen, _way(frame, seen), before)]
-        at, before = chosen + 1, seen
-    return []
+        never = self._never(frames[0].visit, frames)
+        return [never] if never is not None else []
+
+    def _never(self, visit: int, frames: Sequence[Frame]) -> _Found | None:
+        if self.observed.limits:
+            return None
+        run = frames[0].run
+        last = max((i for i, frame in enumerate(self.observed.frames) if frame.run == run), default=0)
+        return _Found(
+            last + 1, "call", frames[0], None, f"call {visit} of {frames[0].function} never happened"
+        )
+
+    def _call(self, frames: Sequence[Frame], mine: Sequence[_Placed]) -> _Found | None:
+        """The first frame of one call that differs.
+
+        Each predicted frame is laid to the first observed one, in order, that it agrees with. Visits of a
+        line may be passed over only as far as enough are left for what is predicted of it later.
+        """
+        at, before = 0, None
+        for number, frame in enumerate(frames):
+            anywhere = frame.event in ("call", "return", "exception")
+            after = mine[at : at + 1] if self.dense else mine[at:]
+            fits = [at + i for i, (_, seen) in enumerate(after) if _fits(frame, seen, anywhere)]
+            if not fits:
+                if self.observed.limits and at >= len(mine):
+                    return None
+                index, seen = mine[min(at, len(mine) - 1)]
+                return _Found(index, "line", frame, seen, _way(frame, seen), before)
+            still = sum(_fits(frame, other, anywhere) for other in frames[number:])
+            near = fits[: max(1, len(fits) - still + 1)]
+            agreeing = [i for i in near if not self._differs(frame, mine[i])]
+            chosen = agreeing[0] if agreeing else fits[0]
+            index, seen = mine[chosen]
+            if not agreeing:
+                return _Found(index, "value", frame, seen, self._differs(frame, mine[chosen]), before)
+            if anywhere and frame.event != "call" and frame.line != seen.line and frame.line:
+                return _Found(index, "line", frame, seen, _way(frame, seen), before)
+            at, before = chosen + 1, seen
+        return None
+
+    def _differs(self, predicted: Frame, placed: _Placed) -> str:
+        index, observed = placed
+        return _values(predicted, self.states[index], observed)
+
+
+def _tells(frames: Sequence[Frame]) -> bool:
+    """Whether anything is said of a call but that it happens."""
+    return any(frame.locals or frame.value is not None for frame in frames)
 
 
 def _fits(predicted: Frame, observed: Frame, anywhere: bool) -> bool:
@@ -167,7 +182,7 @@ def _way(predicted: Frame, observed: Frame) -> str:
     )
 
 
-def _values(predicted: Frame, index: int, observed: Frame, full: list[dict[str, str]]) -> str:
+def _values(predicted: Frame, state: Mapping[str, str], observed: Frame) -> str:
     """What differs at one frame, in words; empty where nothing does."""
     if (
         predicted.event in ("return", "exception")
@@ -175,11 +190,11 @@ def _values(predicted: Frame, index: int, observed: Frame, full: list[dict[str, 
         and observed.value is not None
         and same_value(predicted.value, observed.value) is False
     ):
-        return f"predicted {predicted.event} {predicted.value}; observed {observed.value}"
+        return f"predicted {predicted.event} {_short(predicted.value)}; observed {_short(observed.value)}"
     for name, value in predicted.locals.items():
-        seen = full[index].get(name)
+        seen = state.get(name)
         if value is not None and seen is not None and same_value(value, seen) is False:
-            return f"predicted {name} = {value}; observed {name} = {seen}"
+            return f"predicted {name} = {_short(value)}; observed {name} = {_short(seen)}"
     return ""
 
 
@@ -199,7 +214,7 @@ def _probes(predicted: Trace, observed: Trace) -> list[_Found]:
             index = seen[key][number - 1]
             other = observed.frames[index]
             if frame.value and other.value and same_value(frame.value, other.value) is False:
-                detail = f"{frame.probe}: predicted {frame.value}; observed {other.value}"
+                detail = f"{frame.probe}: predicted {_short(frame.value)}; observed {_short(other.value)}"
                 found.append(_Found(index, "value", frame, other, detail))
     return found
 
@@ -217,7 +232,7 @@ def _outcomes(predicted: Trace, observed: Trace) -> Divergence | None:
 
 
 def _divergence(
-    first: _Found, predicted: Trace, observed: Trace, full: list[dict[str, str]], sources: Mapping[str, str]
+    first: _Found, observed: Trace, full: list[dict[str, str]], sources: Mapping[str, str]
 ) -> Divergence:
     frame = first.observed or first.predicted
     assert frame is not None
@@ -241,11 +256,15 @@ def _divergence(
     return Divergence(frame.run, first.predicted, first.observed, first.what, "\n".join(lines))
 
 
+def _short(value: str) -> str:
+    return value if len(value) <= MAX_VALUE else value[: MAX_VALUE - 3] + "..."
+
+
 def _code(sources: Mapping[str, str], frame: Frame) -> str:
     lines = sources.get(frame.file, "").splitlines()
     return lines[frame.line - 1].strip()[:120] if 0 < frame.line <= len(lines) else ""
 
 
 def _state(state: Mapping[str, str]) -> str:
-    shown = [f"{name} = {value[:100]}" for name, value in list(state.items())[:12]]
+    shown = [f"{name} = {_short(value)}" for name, value in list(state.items())[:12]]
     return ", ".join(shown) + (", ..." if len(state) > 12 else "")

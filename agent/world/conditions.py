@@ -111,13 +111,13 @@ class Conditions:
             parts = [*node.args, *(k.value for k in node.keywords)]
             if isinstance(node.func, ast.Attribute):
                 parts.append(node.func.value)
-            constant = any(self.flow.rank(p) < COMPUTED and not _is_plain(p) for p in parts)
+            constant = any(self.flow.rank(p) < COMPUTED and not is_plain(p) for p in parts)
             if constant and any(self._is_result(part) for part in parts):
                 made.leaks.append(
                     f"the truth of `{ast.unparse(node)}` is asked for with its constants in sight"
                 )
         elif not isinstance(node, (ast.Name, ast.Attribute, ast.Subscript, ast.Await)) and any(
-            isinstance(child, ast.Constant) and not _is_plain(child) for child in ast.walk(node)
+            isinstance(child, ast.Constant) and not is_plain(child) for child in ast.walk(node)
         ):
             made.leaks.append(f"the truth of `{ast.unparse(node)}` is asked for with its constants in sight")
 
@@ -333,7 +333,7 @@ class Conditions:
 
     def _note_side(self, node: ast.expr, made: Assertion, first: bool) -> None:
         """The second operand is the expected one, as a rule: the constants of a call in it stay in sight."""
-        inside = {str(c.value) for c in ast.walk(node) if isinstance(c, ast.Constant) and not _is_plain(c)}
+        inside = {str(c.value) for c in ast.walk(node) if isinstance(c, ast.Constant) and not is_plain(c)}
         seen = {str(c.value) for a in made.asked for c in ast.walk(a.node) if isinstance(c, ast.Constant)}
         if not first and inside - seen:
             made.leaks.append(f"`{ast.unparse(node)}` is asked for with its constants in sight")
@@ -360,7 +360,7 @@ def called(name: str, *arguments: ast.expr) -> ast.expr:
     return ast.Call(ast.Name(name, ast.Load()), list(arguments), [])
 
 
-def _is_plain(node: ast.AST) -> bool:
+def is_plain(node: ast.AST) -> bool:
     """Constants that tell nothing: None, truth values, empty texts and containers."""
     if isinstance(node, ast.Constant):
         return node.value is None or isinstance(node.value, bool) or node.value in ("", b"")

@@ -28,7 +28,7 @@ COMPUTED, BUILT, LITERAL = 2, 1, 0
 
 _BUILDERS = {
     "array", "bytes", "bytearray", "complex", "date", "datetime", "dedent", "deque", "defaultdict", "range",
-    "time", "timedelta", "namedtuple", "frozenset", "zip", "enumerate", "reversed", "product",
+    "time", "timedelta", "namedtuple", "call", "frozenset", "zip", "enumerate", "reversed", "product",
 }  # fmt: skip
 _ALIASES = {"pytest.approx": "approx", "math.isclose": "isclose"}
 _DEPTH = 40
@@ -76,6 +76,7 @@ class Flow:
         ]
         self._local: dict[int, set[str]] = {}
         self._ranks: dict[int, int] = {}
+        self._passed: set[int] = set()  # what becomes a parameter with a binding of its own
         self._counts: dict[Place, int] = {}
         self._fields = _record_fields(self.nodes)
         for node in self.nodes:
@@ -95,6 +96,7 @@ class Flow:
         """Bind a parameter, unless the function binds that name itself."""
         if self._counts.get((id(function), name)) == 1:
             self.bindings[(id(function), name)] = binding
+            self._passed |= {id(node) for node in binding.nodes}
             self._ranks.clear()
 
     # -- names
@@ -252,7 +254,7 @@ class Flow:
         if isinstance(parent, ast.Call):
             name = last_name(parent.func)
             harmless = name.startswith("assert") or name in FUNCTIONS or name in ("print", "subTest")
-            return load is parent.func or not (harmless or id(load) in self._given())
+            return load is parent.func or not (harmless or id(load) in self._passed)
         if isinstance(parent, ast.Subscript):
             return not isinstance(parent.ctx, ast.Load)
         if isinstance(parent, ast.Attribute):
@@ -265,11 +267,8 @@ class Flow:
                 binding = self.bindings.get(place) if place else None
                 return binding is None or any(self._part(r, parent.attr) is None for r in binding.nodes)
             return parent.attr not in _HARMLESS
-        return isinstance(parent, (ast.Return, ast.Assign, ast.Yield, ast.Starred))
-
-    def _given(self) -> set[int]:
-        """Ids of the arguments that become parameters with a binding of their own (helpers that assert)."""
-        return {id(n) for b in self.bindings.values() if b.group.startswith("calls") for n in b.nodes}
+        handed_on = isinstance(parent, (ast.Return, ast.Assign, ast.Yield, ast.Starred))
+        return handed_on and id(load) not in self._passed
 
     def _rank_call(self, node: ast.Call, depth: int) -> int:
         parts = [*node.args, *(keyword.value for keyword in node.keywords)]

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.world.regex import search
+from agent.world.same import same as same_values
 from agent.world.values import Opaque, array_items
 
 MAX_NODES = 2000
@@ -470,9 +471,11 @@ def compare(op: ast.cmpop, left: Any, right: Any) -> bool | None:
                 return None if isinstance(other, Opaque) and not other.type_name else value is other
         return None
     if isinstance(left, Opaque) or isinstance(right, Opaque):
-        if isinstance(op, ast.Eq) and isinstance(left, Opaque) and isinstance(right, Opaque):
-            return True if left.text == right.text and not (left.masked or left.cut) else None
-        return None
+        if not isinstance(op, ast.Eq) or getattr(left, "masked", False) or getattr(right, "masked", False):
+            return None
+        if isinstance(left, Opaque) and isinstance(right, Opaque) and left.cut and left.text == right.text:
+            return None
+        return same_values(left, right)
     if isinstance(op, ast.Eq):
         for value, other in ((left, right), (right, left)):
             if isinstance(other, Approx):

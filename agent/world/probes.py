@@ -112,11 +112,7 @@ def _probed(path: str, source: str, test: str, conftests: Sequence[ast.Module]) 
     blinder.check_names(tokens([*(m.statement for m in found if isinstance(m.node, ast.Assert)),
                                 *blinder.hidden.values()]))  # fmt: skip
     unmasked = [f"line {m.statement.lineno}: {note}" for m in found for note in m.leaks] + blinder.unmasked
-    unmasked += [
-        f"line {node.handlers[0].lineno}: `except` tells which exception is expected"
-        for node in reader.shown_handlers
-        if node.handlers
-    ]
+    unmasked += reader.unmasked
     unjudged = [f"line {m.statement.lineno}: {note}" for m in found for note in m.unjudged]
     blind = blinder.text_of()
     try:

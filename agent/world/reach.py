@@ -110,10 +110,11 @@ class _Pruner:
             n for top in self.tree.body if _holds(top, self.target) for n in (top,) if n not in self.chain
         ]
         kept = {id(s) for s in around}
-        used = _used(self.target)
+        used = _Used()
+        used.add(self.target)
         for node in self.opened:
             for part in (*node.decorator_list, *node.bases):
-                used |= _used(part)
+                used.add(part)
         waiting = [s for s in candidates if id(s) not in kept]
         while True:
             found = [s for s in waiting if self._wanted(s, used)]
@@ -122,7 +123,7 @@ class _Pruner:
             kept |= {id(s) for s in found}
             waiting = [s for s in waiting if id(s) not in kept]
             for statement in found:
-                used |= _used(statement)
+                used.add(statement)
         swapped: dict[int, ast.stmt] = {}
         emptied: list[ast.ClassDef] = []
         for node in reversed(self.opened):
@@ -135,9 +136,12 @@ class _Pruner:
         chain = tuple(swapped.get(id(s), s) for s in self.chain)
         return Reach(ast.Module(top, []), chain, tuple(waiting), tuple(emptied))
 
-    def _wanted(self, statement: ast.stmt, used: set[str]) -> bool:
+    def _wanted(self, statement: ast.stmt, used: _Used) -> bool:
+        names = used.names if statement in self.tree.body else used.attributes | used.names
         if isinstance(statement, DEFINITIONS):
-            return statement.name in used or statement.name in _SETUPS or _is_autouse(statement)
+            if is_fixture(statement):
+                return statement.name in used.fixtures or _is_autouse(statement)
+            return statement.name in names or statement.name in _SETUPS
         if isinstance(statement, (ast.Import, ast.ImportFrom)):
             return True
         if isinstance(statement, (ast.If, ast.Try)) and any(
@@ -152,7 +156,7 @@ class _Pruner:
         simple = isinstance(
             statement, (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.If, ast.Try, ast.With, ast.For)
         )
-        return simple and bool(bound & (used | {"pytestmark"}))
+        return simple and bool(bound & (names | {"pytestmark"}))
 
 
 def _holds(top: ast.stmt, target: ast.stmt) -> bool:
@@ -166,18 +170,30 @@ def _is_autouse(node: ast.stmt) -> bool:
     )
 
 
-def _used(node: ast.AST) -> set[str]:
-    """Every name that a node may look up, with attributes, arguments (fixtures) and ``usefixtures``."""
-    names: set[str] = set()
-    for child in ast.walk(node):
-        if isinstance(child, ast.Name):
-            names.add(child.id)
-        elif isinstance(child, ast.Attribute):
-            names.add(child.attr)
-        elif isinstance(child, ast.arg):
-            names.add(child.arg)
-        elif isinstance(child, ast.Call) and re.search(
-            r"usefixtures|getfixturevalue|fixture_request", ast.unparse(child.func)
-        ):
-            names |= {str(a.value) for a in child.args if isinstance(a, ast.Constant)}
-    return names
+def is_fixture(node: ast.stmt) -> bool:
+    """Whether a function is one of pytest's fixtures."""
+    return any("fixture" in ast.unparse(decorator) for decorator in getattr(node, "decorator_list", []))
+
+
+class _Used:
+    """Every name that nodes may look up: as a name, as an attribute, or as a fixture."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+        self.attributes: set[str] = set()
+        self.fixtures: set[str] = set()
+
+    def add(self, node: ast.AST) -> None:
+        """Add what a node and all in it look up."""
+        for child in ast.walk(node):
+            if isinstance(child, ast.Name):
+                self.names.add(child.id)
+            elif isinstance(child, ast.Attribute):
+                self.attributes.add(child.attr)
+            elif isinstance(child, ast.arg):
+                self.fixtures.add(child.arg)
+            elif isinstance(child, ast.Call) and re.search(
+                r"usefixtures|getfixturevalue|parametrize", ast.unparse(child.func)
+            ):
+                texts = [a.value for a in ast.walk(child) if isinstance(a, ast.Constant)]
+                self.fixtures |= {word for t in texts if isinstance(t, str) for word in re.findall(r"\w+", t)}
