@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 
 MAX_STEPS = 30
+TOLERANCE = 1e-6
 _SURE = 30.0
 
 
@@ -33,6 +34,15 @@ def fit(
     """The weights that best explain ``targets`` by ``rows``, given what was thought of them before:
     independent Gaussians with ``means`` and ``precisions`` (one over the variance, all above 0)."""
     size = len(means)
+
+    def loss(weights: Sequence[float]) -> float:
+        """Minus the log of the posterior, but for a constant."""
+        known = zip(weights, means, precisions, strict=True)
+        return sum(q * (w - m) ** 2 / 2 for w, m, q in known) + sum(
+            _cost(sum(w * x for w, x in zip(weights, row, strict=True)), target)
+            for row, target in zip(rows, targets, strict=True)
+        )
+
     weights = list(means)
     for _ in range(MAX_STEPS):
         slope = [precisions[i] * (means[i] - weights[i]) for i in range(size)]
@@ -45,12 +55,24 @@ def fit(
                 for j in known:
                     bend[i][j] += p * (1 - p) * row[i] * row[j]
         step = _solve(bend, slope)
-        # Far from the top a whole Newton step may overshoot.
-        longest = max(map(abs, step), default=0.0)
-        weights = [w + s * min(1.0, 3.0 / (longest or 1.0)) for w, s in zip(weights, step, strict=True)]
-        if longest < 1e-8:
+        here, share = loss(weights), 1.0
+        # Far from the top a whole Newton step may overshoot: it is halved until it leads upwards.
+        while loss(_moved(weights, step, share)) > here and share > 1e-6:
+            share /= 2
+        weights = _moved(weights, step, share)
+        if max(map(abs, step), default=0.0) < TOLERANCE:
             break
     return weights
+
+
+def _moved(weights: Sequence[float], step: Sequence[float], share: float) -> list[float]:
+    return [w + share * s for w, s in zip(weights, step, strict=True)]
+
+
+def _cost(z: float, target: bool) -> float:
+    """Minus the log of the probability of ``target`` at log odds ``z``."""
+    z = -z if target else z
+    return max(z, 0.0) + math.log1p(math.exp(-abs(z)))
 
 
 def _solve(matrix: list[list[float]], right: list[float]) -> list[float]:

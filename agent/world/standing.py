@@ -158,7 +158,9 @@ def _right(entries: Iterable[Entry]) -> Share:
 
 def reliability(record: Iterable[Entry]) -> tuple[tuple[Bin, ...], float | None]:
     """The bins that hold anything, and the expected calibration error (Guo et al. 2017, arXiv 1706.04599)."""
-    believed = [(entry.probability, entry.right) for entry in record if entry.probability is not None]
+    believed = [
+        (entry.probability, entry.right) for entry in record if entry.told and entry.probability is not None
+    ]
     bins = []
     error = 0.0
     for index in range(BINS):

@@ -152,6 +152,16 @@ def test_a_record_from_before_priors_were_kept() -> None:
     assert believed(["'a'"] * 2, [entry(False, n, prior=None) for n in range(40)]).probability < 0.5
 
 
+def test_a_prior_that_says_nothing() -> None:
+    """A fit that runs away from its start: where priors and outcomes have nothing to do with each other,
+    trust is how often this model is right."""
+    chance = random.Random(2)
+    record = [entry(chance.random() < 0.5, n, chance.choice(["holds", "broken"])) for n in range(300)]
+    record = [replace(one, prior=chance.random()) for one in record]
+    for answers in (["'ab'"] * 2, ["'ab'", "'b'"]):
+        assert believed(answers, record).probability == pytest.approx(0.5, abs=0.12)
+
+
 @given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), max_size=60), st.floats(0.001, 0.999))
 def test_any_record_gives_a_probability(record: list[tuple[float, bool]], share: float) -> None:
     """A record (all right, all wrong, priors of 0 or 1) at which the fit runs away."""
