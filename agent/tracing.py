@@ -6,6 +6,7 @@ import ast
 import difflib
 import os
 import shlex
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -164,9 +165,18 @@ def _recorded(
 
 
 def repository(place: Path) -> Path:
-    """The top of the work tree around a directory; the directory itself where there is none."""
+    """The top of the work tree around a directory; the directory itself where there is none.
+
+    Raises UsageError for a place that holds much else.
+    """
     place = place.resolve()
-    return next((p for p in (place, *place.parents) if (p / ".git").exists()), place)
+    root = next((p for p in (place, *place.parents) if (p / ".git").exists()), place)
+    if root in (Path("/"), Path.home().resolve(), Path(tempfile.gettempdir()).resolve()):
+        raise UsageError(
+            f"{root} is no project's folder: all of it would be copied",
+            cure="go to the project's folder, or name it with --repo DIR",
+        )
+    return root
 
 
 def _folder(root: Path, in_image: bool) -> str:

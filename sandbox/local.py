@@ -371,9 +371,12 @@ def _discard(pipe: IO[bytes]) -> None:
 
 
 def _copy(source: Path, into: Path) -> None:
+    own = into.parent.resolve()  # the copy may be made inside what is copied
+
     def ignore(directory: str, names: list[str]) -> list[str]:
         here = Path(directory)
         odd = [name for name in names if not _copyable(here / name)]
+        odd += [name for name in names if name == own.name and (here / name).resolve() == own]
         return [*odd, ".git"] if here == source else odd
 
     with repository_copy(source) as git_dir:

@@ -88,6 +88,7 @@ def run_unittest(
         sys.path[0:1] = [root]
         return hooked.run(argv, lambda: runpy.run_module("unittest", run_name="__main__", alter_sys=True))
     sys.path[0:1] = [os.path.dirname(argv[0])]
+    sys.path.append(root)  # for tests that lie elsewhere
     return hooked.run(argv + labels, lambda: runpy.run_path(argv[0], run_name="__main__"))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -365,3 +366,12 @@ def test_a_trace_function_that_was_set_before_is_set_again(opened: Open) -> None
     assert (events(done, 1), events(done, 2)) == TWICE
     noted = any("another trace function was set" in note for note in done.traced.notes)
     assert noted == (sys.version_info < (3, 12))
+
+
+def test_a_copy_may_lie_inside_what_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Would catch a copy that copies itself until the disk is full."""
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "a.py").write_text("print(1)\n")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    with open_sandbox(SandboxSpec(kind="local", source=tmp_path)) as box:
+        assert trace_command(box, ["python", "a.py"]).output == "1\n1\n"
