@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from agent.fix import Request, fix
 from agent.intake import load_rows
 from agent.scale.selection import select
 from agent.scale.tasks import is_task_folder, read_tasks
+from agent.scale.threads import in_parallel
 
 __all__ = ["ArmSpec", "parse_arm", "requests_for", "run_arm"]
 
@@ -119,9 +119,8 @@ def run_arm(
         else:
             say(f"{arm.name}: {name}: {outcome.status}", False)
 
-    with ThreadPoolExecutor(max_workers=workers) as threads:
-        for _ in threads.map(one, requests):
-            pass
+    for _ in in_parallel(one, requests, workers):
+        pass
     return place
 
 

@@ -10,7 +10,6 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -19,6 +18,7 @@ from agent.errors import FixbugError, UsageError
 from agent.fix import OFFLINE, Request
 from agent.record import write_atomically
 from agent.scale.arms import ArmSpec, run_arm
+from agent.scale.threads import in_parallel
 
 __all__ = ["generate"]
 
@@ -61,8 +61,8 @@ def _offline(
             say(f"{name}: {len(rows)} candidates", False)
         return path if path.read_text("utf-8").strip() else None
 
-    with ThreadPoolExecutor(max_workers=workers) as threads:
-        paths = [path for path in threads.map(one, requests) if path is not None]
+    made = dict(in_parallel(one, requests, workers))
+    paths = [path for name in requests if (path := made[name]) is not None]
     if not paths:
         raise UsageError("the search made no candidate for any instance", cure="give more --budget-seconds")
     return paths

@@ -6,7 +6,6 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,6 +18,7 @@ from agent.scale.pool import Pool
 from agent.scale.selection import select
 from agent.scale.sweep import Sweep, sweep
 from agent.scale.tasks import PlainTask, is_task_folder, read_tasks
+from agent.scale.threads import in_parallel
 from sandbox import SandboxSpec
 
 if TYPE_CHECKING:
@@ -176,14 +176,13 @@ def _execute(
         except SandboxError as error:
             return error
 
-    with ThreadPoolExecutor(max_workers=request.workers) as threads:
-        for name, result in zip(candidates.instances, threads.map(one, candidates.instances), strict=True):
-            if isinstance(result, SandboxError):
-                problem = result
-                say(f"{name} was not executed: {result.problem.splitlines()[0]}", False)
-            else:
-                found[name] = result
-                say(f"{name}: executed ({len(found)} of {len(candidates.instances)})", False)
+    for name, result in in_parallel(one, candidates.instances, request.workers):
+        if isinstance(result, SandboxError):
+            problem = result
+            say(f"{name} was not executed: {result.problem.splitlines()[0]}", False)
+        else:
+            found[name] = result
+            say(f"{name}: executed ({len(found)} of {len(candidates.instances)})", False)
     if not found and problem is not None:
         raise problem
     return found
