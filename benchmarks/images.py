@@ -1,13 +1,14 @@
 """How many SWE-bench rows build here and grade right: gold patch resolved, empty patch not.
 
-    python benchmarks/images.py [--data FILE] [--only IDS] [--per-repo N] [--seed N] [--log FILE]
+    python benchmarks/images.py [--build N] [--data FILE] [--only IDS] [--seed N] [--log FILE]
     [--retry] [--min-free GB] [--json OUT]
 
 The data: rows with SWE-bench's columns and ``environment``, ``environment_yml``; by default
 ``swebench/verified-dev.jsonl.gz`` below ``FIXBUG_DATA`` (by default ``../shared/data``). Each row's image is
 had as ``fixbug`` has it (pulled where a registry answers, else built), and its own eval script is run twice,
-unchanged, in fresh containers without a network. Rows are taken repository by repository, each
-repository's spread over its versions.
+unchanged, in fresh containers without a network. Without ``--build`` those rows are graded whose images are
+here already. With it, N rows of each repository (0: all), spread over its versions, are built first: minutes
+each, and hours for those with C extensions.
 
 ``--log`` is a line of JSON a row, appended as rows end: what is in it is not done again (``--retry``: unless
 it failed), so a run that was stopped goes on. The table says for every miss why.
@@ -31,8 +32,10 @@ from typing import Any
 # before this directory, in which a script has a package's name
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from sandbox.docker import connect
 from sandbox.environment import image_for_row
 from sandbox.errors import FixbugError
+from sandbox.rows import row_image
 from sandbox.scoring import score_row
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -50,6 +53,16 @@ def chosen(rows: list[dict[str, Any]], per_repo: int, seed: int) -> list[dict[st
         turns = [row for turn in range(len(rows)) for queue in queues for row in queue[turn : turn + 1]]
         taken += turns[: per_repo or None]
     return taken
+
+
+def here(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those whose image the engine has."""
+    client = connect()
+    try:
+        names = {tag for image in client.images.list() for tag in image.tags}
+    finally:
+        client.close()
+    return [row for row in rows if {row["image"], row_image(row)} & names]
 
 
 def measure(row: dict[str, Any], say: Callable[[str], None]) -> dict[str, Any]:
@@ -105,9 +118,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--data", type=Path, default=data / "swebench/verified-dev.jsonl.gz")
     parser.add_argument("--only", default="", help="parts of instance ids, with commas between")
-    parser.add_argument("--per-repo", type=int, default=4, metavar="N", help="0: all")
+    parser.add_argument("--build", type=int, metavar="N", help="rows of each repository; 0: all")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--log", type=Path, default=Path("images.jsonl"))
+    parser.add_argument("--log", type=Path, metavar="FILE")
     parser.add_argument("--retry", action="store_true", help="do again what is in the log and failed")
     parser.add_argument("--min-free", type=float, default=10, metavar="GB", help="stop below this free space")
     parser.add_argument("--json", type=Path, metavar="OUT")
@@ -118,9 +131,9 @@ def main() -> None:
     parts = [part for part in options.only.split(",") if part]
     if parts:
         rows = [row for row in rows if any(part in row["instance_id"] for part in parts)]
-    rows = chosen(rows, options.per_repo, options.seed)
+    rows = here(rows) if options.build is None else chosen(rows, options.build, options.seed)
     known: dict[str, dict[str, Any]] = {}
-    if options.log.exists():
+    if options.log and options.log.exists():
         for line in options.log.read_text(encoding="utf-8").splitlines():
             record = json.loads(line)
             known[record["instance_id"]] = record
@@ -132,8 +145,9 @@ def main() -> None:
                 print(f"stopped: less than {options.min_free:g} GB free", file=sys.stderr)
                 break
             record = measure(row, lambda text: print(f"    {text}", file=sys.stderr, flush=True))
-            with options.log.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(record) + "\n")
+            if options.log:
+                with options.log.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(record) + "\n")
         said = "right" if record["right"] else record.get("why", "?").strip().splitlines()[0][:160]
         print(f"{number}/{len(rows)} {row['instance_id']}: {said}", file=sys.stderr, flush=True)
         done.append(record)

@@ -136,7 +136,7 @@ def tree_layer(client: DockerClient, plan: TreePlan, say: Progress) -> str:
         if plan.declared.install:
             for command in plan.declared.install:
                 bench.script(
-                    command, f"set -eo pipefail\n{command}", cwd=WORKDIR, env=_ENV,
+                    command, f"set -eo pipefail\n{command}", cwd=WORKDIR, env={**_ENV, **plan.declared.env},
                     cure="the command is .fixbug.toml's own: mend it there",
                 )  # fmt: skip
         elif plan.recipe.metadata.packaged:
@@ -169,7 +169,7 @@ def tree_layer(client: DockerClient, plan: TreePlan, say: Progress) -> str:
     )
 
 
-def tar_of(tree: Path, *, git: bool = True) -> bytes:
+def tar_of(tree: Path) -> bytes:
     """``tree`` as a tar of /testbed, owned by root; devices, sockets and pipes are left out."""
 
     def plain(info: tarfile.TarInfo) -> tarfile.TarInfo | None:
@@ -183,8 +183,7 @@ def tar_of(tree: Path, *, git: bool = True) -> bytes:
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         archive.add(tree, WORKDIR.lstrip("/"), recursive=False, filter=plain)
         for entry in sorted(tree.iterdir()):
-            if git or entry.name != ".git":
-                archive.add(entry, f"{WORKDIR.lstrip('/')}/{entry.name}", filter=plain)
+            archive.add(entry, f"{WORKDIR.lstrip('/')}/{entry.name}", filter=plain)
     return buffer.getvalue()
 
 
@@ -248,7 +247,7 @@ def _install(bench: Workbench, plan: TreePlan, when: datetime | None, uv: bool) 
     ]
     tails = []
     for command in ways:
-        code, tail = bench.attempt(command, cwd=WORKDIR, env=_ENV)
+        code, tail = bench.attempt(command, cwd=WORKDIR, env={**_ENV, **plan.declared.env})
         if not code:
             bench.say(f"the project is installed in place ({plan.version})")
             return []
