@@ -7,7 +7,7 @@ import difflib
 import os
 import shlex
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -106,8 +106,11 @@ class Recording:
         }
 
 
-def record(request: TraceRequest) -> Recording:
-    """Run the command in a sandbox, and record it. Raises FixbugError where that cannot be done as asked."""
+def record(request: TraceRequest, say: Callable[[str], None] = lambda text: None) -> Recording:
+    """Run the command in a sandbox, and record it. ``say`` hears what takes its time.
+
+    Raises FixbugError where it cannot be done as asked.
+    """
     from sandbox import SandboxSpec, open_sandbox
     from sandbox.command import trace_command
     from sandbox.errors import SandboxError
@@ -129,7 +132,7 @@ def record(request: TraceRequest) -> Recording:
     if kind == "docker" and image is None:
         from sandbox.environment import image_for_tree
 
-        image = image_for_tree(root)
+        image = image_for_tree(root, on_progress=say)
     elif kind == "docker" and request.repo is None:
         try:
             box = open_sandbox(spec)
@@ -141,6 +144,7 @@ def record(request: TraceRequest) -> Recording:
     if box is None:
         box = open_sandbox(replace(spec, image=image, source=source))
     with box:
+        say(f"running {shlex.join(request.command)} ({box.kind} sandbox)")
         functions = wanted(box, request.functions) if request.functions else None
         done = trace_command(
             box, request.command, functions=functions, runs=request.runs, folder=_folder(root, bool(notes)),

@@ -11,6 +11,8 @@ import typer
 from rich.console import Console
 
 from agent.errors import UsageError
+from agent.events import Progress
+from agent.report.terminal import Display
 from agent.report.trace import show_recording
 from agent.tracing import TraceRequest, record, save
 
@@ -22,7 +24,8 @@ def trace(request: TraceRequest, *, out: Path, shown: int | None, as_text: bool,
         raise UsageError(
             "--json prints an object, --out - and --text the trace: one at a time", cure="choose"
         )
-    done = record(request)
+    with Display() as display:
+        done = record(request, lambda text: display(Progress("run", text, passing=True)))
     if not to_stdout:
         save(done.text, out)
     if to_stdout:

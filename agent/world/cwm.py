@@ -13,8 +13,9 @@ line (source: PROMPTING_GUIDE.md of facebookresearch/cwm). There are no line num
 text among the lines that can come next. Recorded answers often come with the special tokens stripped; then
 where a frame ends is told by JSON and the source.
 
-What the format cannot hold: probes, more than one run, files, and which of two possible next lines
-with the same text was meant.
+What the format cannot hold: probes, more than one run, files, a value that reads ``..``, which of two
+possible next lines with the same text was meant, and which of two generators goes on that were left in the
+same state.
 """
 
 from __future__ import annotations
@@ -342,13 +343,15 @@ class _Resolver:
         return [u for u in self.program.units if same_text(self.program.text(u.first), source)]
 
     def asleep(self, raw: _Raw) -> _Activation | None:
-        """The generator that goes on at a line with this text, the latest first."""
-        names = set(raw.names or {})
-        for activation in reversed(self.sleeping):
-            same = same_text(self.program.text(activation.line), raw.source)
-            if same and activation.unit.targets | set(activation.state) <= names:
-                return activation
-        return None
+        """The generator that goes on at a line with this text: one in this state, else the latest."""
+        names = raw.names or {}
+        found = [
+            activation
+            for activation in reversed(self.sleeping)
+            if same_text(self.program.text(activation.line), raw.source)
+            and activation.unit.targets | set(activation.state) <= set(names)
+        ]
+        return next((a for a in found if a.state == names), next(iter(found), None))
 
     def call(self, raw: _Raw, names: dict[str, str], after: _Raw | None) -> None:
         again = self.asleep(raw)

@@ -10,6 +10,7 @@ from agent.errors import UsageError
 from agent.world.cwm import context_of, is_cwm, read_cwm, render_cwm, stripped_of_tokens
 from agent.world.flow import EXIT, Program
 from agent.world.trace import Frame, Trace, states
+from tests.agent.world.recording import record
 
 SOURCE = """\
 def f(a, b):
@@ -184,3 +185,35 @@ def test_formats_are_told_apart() -> None:
     assert is_cwm(stripped_of_tokens(text))
     assert not is_cwm('{"fixbug_trace": 1, "python": "3.11"}\n{"event": "line", "line": 3}\n')
     assert not is_cwm("The function returns {} in the end.\n")
+
+
+RESUMED = """\
+import asyncio
+
+def numbers(n):
+    yield n
+    yield n + 1
+
+async def later(n):
+    await asyncio.sleep(0)
+    return n
+
+async def both():
+    return await asyncio.gather(later(1), later(2))
+
+def main(): # << START_OF_TRACE
+    a = numbers(1)
+    b = numbers(10)
+    out = [next(a), next(b), next(a), next(b)]
+    loop = asyncio.new_event_loop()
+    out += loop.run_until_complete(both())
+    loop.close()
+    return out
+"""
+
+
+def test_generators_that_take_turns_are_told_apart_by_their_state() -> None:
+    """Would catch the second of two suspended generators, or coroutines, taken for the first."""
+    program = Program(RESUMED, "m.py")
+    trace = record(RESUMED)
+    assert told(read_cwm(render_cwm(trace, program), program).trace) == told(trace)
