@@ -31,12 +31,13 @@ class Moment:
 
 
 def find_moment(source: Path, metadata: Metadata) -> Moment:
-    """The committer's date of HEAD; of a commit without a parent (a release that was unpacked and committed)
-    rather the date on which the index was given that release."""
+    """The committer's date of HEAD; of a source release that was unpacked and perhaps committed (then
+    without a parent) rather the date on which the index was given that release."""
     committed, first = commit_date(source)
     if committed is not None and not first:
         return Moment(committed, "the commit's date")
-    released = _released(metadata)
+    # without PKG-INFO, a project of somebody else's may have this name and version
+    released = _released(metadata) if metadata.release else None
     if released is not None and (committed is None or released <= committed):
         return Moment(released + _SAME_DAY, f"{metadata.name} {metadata.version} was released then")
     if committed is not None and committed > _OLDEST:

@@ -27,6 +27,8 @@ class Metadata:
     classifiers: Lines = ()
     packaged: bool = False
     """Whether pip can install it."""
+    release: bool = False
+    """Whether this is an unpacked source release: only those hold a PKG-INFO."""
     dependencies: Lines = ()
     extras: Mapping[str, Lines] = field(default_factory=dict)
     groups: Mapping[str, Lines] = field(default_factory=dict)
@@ -81,6 +83,7 @@ def read_metadata(texts: Mapping[str, str]) -> Metadata:
             )
         ),
         packaged="setup.py" in texts or bool({"build-system", "project"} & set(pyproject) or poetry or flit),
+        release="name" in info,
         dependencies=(
             *_lines(project.get("dependencies")), *_lines(cfg.get(("options", "install_requires"))),
             *_lines(setup.get("install_requires")), *_lines(flit.get("requires")),

@@ -92,12 +92,16 @@ def test_a_commits_date_is_the_date(tmp_path: Path, index: str) -> None:
 def test_an_unpacked_release_has_the_releases_date(tmp_path: Path, index: str) -> None:
     """Catches an old release, unpacked and committed today, that is given today's packages."""
     commit(tmp_path, "2024-05-04T03:02:01+02:00")
-    found = find_moment(tmp_path, Metadata(name="Thing", version="1.0"))
+    found = find_moment(tmp_path, Metadata(name="Thing", version="1.0", release=True))
     assert found.when is not None
     assert found.when.year == 2015
-    unknown = find_moment(tmp_path, Metadata(name="thing", version="9.9"))
-    assert unknown.when is not None
-    assert unknown.when.year == 2024
+    for other in (
+        Metadata(name="thing", version="9.9", release=True),
+        Metadata(name="thing", version="1.0"),  # no release: another project of the same name
+    ):
+        unknown = find_moment(tmp_path, other)
+        assert unknown.when is not None
+        assert unknown.when.year == 2024
     plain = tmp_path / "plain"
     plain.mkdir()
     assert find_moment(plain, Metadata()).when is None

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sandbox.declared import Declared
-from sandbox.environment import image_for_row, image_for_tree
+from sandbox.environment import describe, image_for_row, image_for_tree, image_with_source
 from sandbox.errors import ImageError, UsageError
 from sandbox.interpreters import find_interpreter, pack_interpreter
 from sandbox.layers import BUILD_DIR, Workbench, build_layer, digest, present
@@ -363,6 +363,46 @@ def test_a_package_is_installed_where_the_sandbox_puts_it(tmp_path: Path) -> Non
     image = image_for_tree(tmp_path)
     with open_sandbox(SandboxSpec(kind="docker", image=image, source=tmp_path)) as sandbox:
         assert run_tests(sandbox, []).passed
+
+
+@builds
+@pytest.mark.docker
+def test_an_old_commit_has_the_packages_of_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches today's packages for an old commit; a second commit that is built all over again; an image that
+    stands alone without the repository, or with another commit; and settings of .fixbug.toml passed over."""
+    from sandbox import SandboxSpec, open_sandbox
+
+    setup = (
+        "from setuptools import setup\nsetup(name='little-old', py_modules=['little'], "
+        "tests_require=['pytest'], classifiers=['Programming Language :: Python :: 3.7'])\n"
+    )
+    (tmp_path / "setup.py").write_text(setup)
+    (tmp_path / "little.py").write_text("ONE = 1\n")
+    (tmp_path / "test_little.py").write_text("import little\n\ndef test_one():\n    assert little.ONE == 1\n")
+    (tmp_path / ".gitignore").write_text("*.egg-info\n__pycache__\n")
+    (tmp_path / ".fixbug.toml").write_text("[env]\nSAID = 'so'\n")
+    git(tmp_path, "init", "-q")
+    ids = []
+    for day in ("2019-06-01", "2019-06-02", "2019-06-03"):
+        for who in ("AUTHOR", "COMMITTER"):
+            monkeypatch.setenv(f"GIT_{who}_DATE", f"{day}T00:00:00Z")
+        (tmp_path / "news").write_text(day)
+        git(tmp_path, "add", ".")
+        git(tmp_path, "commit", "-q", "-m", day)
+        ids.append(git(tmp_path, "rev-parse", "HEAD"))
+    second = image_with_source(tmp_path, "Little, old")
+    with open_sandbox(SandboxSpec(kind="docker", image=second)) as sandbox:
+        assert sandbox.run("git rev-parse HEAD").output.strip() == ids[2]
+        ran = sandbox.run(f"{describe(second).test} -q && python -m pytest --version && echo $SAID")
+        assert ran.ok, ran.output
+        assert "pytest version 4.6" in ran.output
+        assert ran.output.endswith("so\n")
+        assert sandbox.diff() == ""
+    git(tmp_path, "checkout", "-q", ids[1])
+    first = image_with_source(tmp_path, "Little, old")
+    assert describe(first).as_of == "2019-06-02"
+    shared = set(describe(first).layers) & set(describe(second).layers)
+    assert any(layer.startswith("fixbug/env:") for layer in shared)
 
 
 @builds
