@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from agent.cli import options as o
+from agent.cli.bench import bench
 from agent.cli.env import env
 from agent.errors import UsageError
 
@@ -20,6 +21,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(env, name="env")
+app.command()(bench)
 
 
 def _usage(problem: str) -> UsageError:

@@ -41,6 +41,11 @@ class SandboxName(StrEnum):
     local = "local"
 
 
+class ExecutorName(StrEnum):
+    threads = "threads"
+    ray = "ray"
+
+
 class GateName(StrEnum):
     """What a predicted failure may do."""
 

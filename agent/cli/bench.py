@@ -1,0 +1,211 @@
+"""``fixbug bench``: the board on standard error, the table (or one JSON object) on standard output."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agent.cli import options as o
+from agent.errors import UsageError
+
+if TYPE_CHECKING:
+    from agent.scale.bench import BenchRequest
+    from agent.scale.executors import Executor
+
+_RUN = "The batch"
+
+
+def bench(
+    dataset: Annotated[
+        str | None,
+        typer.Argument(
+            help="verified, lite, full, a hub name, a .json, .jsonl(.gz) or .parquet file, or a folder of "
+            "plain tasks (docs/batch.md)."
+        ),
+    ] = None,
+    instances: o.Instances = None,
+    filter: o.Filter = None,
+    cut: Annotated[
+        str | None,
+        typer.Option("--slice", metavar="A:B", help="A slice of them, such as 0:50 or ::10."),
+    ] = None,
+    sample: o.Sample = None,
+    exclude: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Not these instances: ids, one a line.")
+    ] = None,
+    attempts: Annotated[
+        int, typer.Option(min=1, help="Attempts at each instance, with seeds that count up.")
+    ] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="Attempts at once.", rich_help_panel=_RUN)] = 4,
+    executor: Annotated[
+        o.ExecutorName,
+        typer.Option(help="threads of this process, or tasks of a Ray cluster.", rich_help_panel=_RUN),
+    ] = o.ExecutorName.threads,
+    run_id: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The run's folder below --run-dir. (default: made from what is asked, so that the same "
+            "command goes on)",
+            rich_help_panel=_RUN,
+        ),
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="Go on with this run, as it was asked.", rich_help_panel=_RUN),
+    ] = None,
+    fail_fast: Annotated[
+        bool,
+        typer.Option(
+            "--fail-fast", help="Stop at the first attempt that cannot be made.", rich_help_panel=_RUN
+        ),
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Say what would run, and what it takes.", rich_help_panel=_RUN),
+    ] = False,
+    submission: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Write files for the SWE-bench leaderboard too.", rich_help_panel=_RUN
+        ),
+    ] = None,
+    model: o.ModelName = None,
+    base_url: o.BaseUrl = None,
+    protocol: o.Protocol = None,
+    world_model: o.WorldModel = None,
+    sim_model: o.SimModel = None,
+    sim_base_url: o.SimUrl = None,
+    tokenizer: o.TokenizerPath = None,
+    repair: o.Repair = False,
+    runs: o.Runs = 2,
+    samples: o.Samples = 2,
+    gate: o.Gate = o.GateName.advisory,
+    max_rounds: o.MaxRounds = 3,
+    seed: Annotated[int, typer.Option(help="Seed of the sample and of the first attempts.")] = 0,
+    sandbox: o.Sandbox = o.SandboxName.auto,
+    image: o.Image = None,
+    network: o.Network = False,
+    budget_usd: o.BudgetUsd = None,
+    budget_tokens: o.BudgetTokens = None,
+    budget_steps: o.BudgetSteps = None,
+    budget_seconds: o.BudgetSeconds = None,
+    run_usd: Annotated[
+        float | None,
+        typer.Option(
+            min=0, help="Begin no attempt once the run has used so many US dollars.", rich_help_panel=_RUN
+        ),
+    ] = None,
+    run_tokens: Annotated[
+        int | None, typer.Option(min=1, help="The same for tokens.", rich_help_panel=_RUN)
+    ] = None,
+    run_seconds: Annotated[
+        float | None, typer.Option(min=1, help="The same for seconds.", rich_help_panel=_RUN)
+    ] = None,
+    run_dir: o.RunDir = Path("runs"),
+    json: o.AsJson = False,
+) -> None:
+    """Attempt many bugs: SWE-bench, or a folder of your own. Resumable; nothing is run twice.
+
+    Ctrl-C lets what runs end and begins nothing more; the second one stops at once. The same command, or
+    --resume, goes on with what is left.
+
+    **Examples**
+
+    - `fixbug bench verified --model NAME --workers 8 --sample 50 --dry-run`
+    - `fixbug bench my-bugs/ --model offline`
+    - `fixbug bench --resume runs/bench-verified-name-3f2a91bc`
+
+    **Exit status**: 0 the batch is complete, 2 wrong usage, 3 attempts are left.
+    """
+    from agent.fix import Request
+    from agent.scale.bench import BenchRequest, ids_in, resumed
+
+    if (dataset is None) == (resume is None):
+        raise UsageError(
+            "expected a DATASET, or --resume RUN", cure="fixbug bench --help shows what there is"
+        )
+    base = Request(
+        issue="",
+        model=model,
+        base_url=base_url,
+        protocol=protocol.value if protocol else None,
+        world_model=world_model.value if world_model else None,
+        sim_model=sim_model,
+        sim_base_url=sim_base_url,
+        tokenizer=tokenizer,
+        repair=repair,
+        runs=runs,
+        samples=samples,
+        gate=gate.value,
+        max_rounds=max_rounds,
+        sandbox=sandbox.value,
+        image=image,
+        network=network,
+        budget_usd=budget_usd,
+        budget_tokens=budget_tokens,
+        budget_steps=budget_steps,
+        budget_seconds=budget_seconds,
+        run_dir=str(run_dir),
+        seed=seed,
+    )
+    request = BenchRequest(
+        dataset=dataset or "",
+        base=base,
+        attempts=attempts,
+        instances=tuple(name.strip() for name in (instances or "").split(",") if name.strip()),
+        pattern=filter,
+        exclude=ids_in(exclude),
+        cut=cut,
+        sample=sample,
+        workers=workers,
+        run_id=run_id,
+        run_usd=run_usd,
+        run_tokens=run_tokens,
+        run_seconds=run_seconds,
+        fail_fast=fail_fast,
+    )
+    if resume is not None:
+        request = resumed(resume, request)
+    _run(request, _executor(executor, workers), dry_run=dry_run, submission=submission, json=json)
+
+
+def _executor(name: o.ExecutorName, workers: int) -> Executor:
+    if name is o.ExecutorName.threads:
+        from agent.scale.executors import Threads
+
+        return Threads(workers)
+    from agent.scale.ray_executor import Ray
+
+    return Ray(workers)
+
+
+def _run(
+    request: BenchRequest, executor: Executor, *, dry_run: bool, submission: str | None, json: bool
+) -> None:
+    from json import dumps
+
+    from rich.console import Console
+
+    from agent.report.batch import show_batch, show_plan
+    from agent.report.board import Board
+    from agent.scale.bench import bench, plan_of
+
+    if dry_run:
+        plan = plan_of(request)
+        if json:
+            print(dumps(plan, indent=1))
+        else:
+            show_plan(plan, Console())
+        return
+    with Board() as board:
+        found = bench(request, board, executor=executor, submission=submission)
+    if json:
+        print(dumps(found.to_json(), indent=1))
+    else:
+        show_batch(found, Console())
+        if found.trouble is not None:
+            raise found.trouble
+    raise typer.Exit(0 if found.complete else 3)

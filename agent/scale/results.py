@@ -1,0 +1,215 @@
+"""What follows from the attempts of a run: predictions, results, and files for the leaderboard.
+
+::
+
+    predictions.jsonl         SWE-bench's format, first attempts (predictions-2.jsonl, … further ones)
+    results.json              counts, intervals, costs; by repository and by cause; every attempt in a line
+    submission/<date>_<name>/ all_preds.jsonl metadata.yaml README.md logs/<instance>/ trajs/<instance>.jsonl
+
+They are written anew from the attempts each time, one attempt in memory at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from agent.errors import FixbugError
+from agent.record import folder_name, write_atomically
+from agent.scale.estimators import pass_at_k, wilson
+from agent.scale.jobs import Instance
+from agent.scale.store import RunStore, summary_of
+
+__all__ = ["Results", "cause", "is_resolved", "write_results", "write_submission"]
+
+
+@dataclass(frozen=True)
+class Results:
+    """``data``: what results.json holds. ``attempts``: one summary each, as ``summary_of`` gives."""
+
+    data: Mapping[str, Any]
+    attempts: tuple[Mapping[str, Any], ...]
+
+
+def is_resolved(summary: Mapping[str, Any]) -> bool:
+    """By hidden tests where there are some, else by the visible ones."""
+    if summary["resolved"] is None:
+        return bool(summary["status"] == "verified")
+    return bool(summary["resolved"])
+
+
+def cause(summary: Mapping[str, Any]) -> str:
+    """Why an attempt ended as it did, in a few words that many share."""
+    if is_resolved(summary):
+        return "resolved"
+    if summary["ended"].startswith("budget"):
+        return str(summary["ended"])
+    return {"no_patch": "no patch", "unverified": "nothing to judge it by"}.get(
+        summary["status"], "its tests fail"
+    )
+
+
+def write_results(
+    store: RunStore,
+    attempts: int,
+    instances: Sequence[Instance],
+    failures: Mapping[str, FixbugError],
+    model: str,
+) -> Results:
+    """Write ``predictions*.jsonl`` and ``results.json`` into the run's folder."""
+    known = {one.instance_id for one in instances}
+    found: list[Mapping[str, Any]] = []
+    for number in range(1, attempts + 1):
+        name = "predictions.jsonl" if number == 1 else f"predictions-{number}.jsonl"
+        with _atomically(store.folder / name) as file:
+            for outcome in store.outcomes(number):
+                if outcome["instance_id"] not in known:
+                    continue
+                row = {
+                    "instance_id": outcome["instance_id"],
+                    "model_name_or_path": f"fixbug-{model}",
+                    "model_patch": outcome["patch"],
+                }
+                file.write(json.dumps(row) + "\n")
+        for one in instances:
+            if (summary := store.summary(one.instance_id, number)) is not None:
+                found.append({**summary, "cause": cause(summary), "repo": _repo(one)})
+    data = _data(found, attempts, instances, failures)
+    write_atomically(store.folder / "results.json", json.dumps(data, indent=1) + "\n")
+    return Results(data, tuple(found))
+
+
+def _data(
+    found: Sequence[Mapping[str, Any]],
+    attempts: int,
+    instances: Sequence[Instance],
+    failures: Mapping[str, FixbugError],
+) -> dict[str, Any]:
+    resolved: dict[str, list[bool]] = {}
+    for summary in found:
+        resolved.setdefault(summary["instance_id"], []).append(is_resolved(summary))
+    repos: dict[str, list[bool]] = {}
+    for summary in found:
+        repos.setdefault(summary["repo"], []).append(is_resolved(summary))
+    whole = {name: marks for name, marks in resolved.items() if len(marks) == attempts}
+    return {
+        "schema": 1,
+        "instances": len(instances),
+        "attempts": len(instances) * attempts,
+        "ended": len(found),
+        "resolved": sum(sum(marks) for marks in resolved.values()),
+        "rate": _rate([mark for marks in resolved.values() for mark in marks]),
+        "hardened": sum(summary["hardened"] is True for summary in found),
+        "pass_at": {
+            str(k): sum(pass_at_k(attempts, sum(marks), k) for marks in whole.values()) / len(whole)
+            for k in range(1, attempts + 1)
+            if whole
+        },
+        "resolved_ids": sorted(name for name, marks in resolved.items() if any(marks)),
+        "unresolved_ids": sorted(name for name, marks in resolved.items() if not any(marks)),
+        "causes": dict(Counter(str(summary["cause"]) for summary in found).most_common()),
+        "repositories": {name: _rate(marks) for name, marks in sorted(repos.items())},
+        "cost": _cost(found),
+        "failures": {
+            name: {"type": type(error).__name__, "problem": error.problem, "cure": error.cure}
+            for name, error in sorted(failures.items())
+        },
+        "by_attempt": [dict(summary) for summary in found],
+    }
+
+
+def _rate(marks: Sequence[bool]) -> dict[str, Any]:
+    """Share with Wilson's 95 % interval."""
+    if not marks:
+        return {"n": 0, "resolved": 0, "rate": None, "low": None, "high": None}
+    interval = wilson(sum(marks), len(marks))
+    return {
+        "n": len(marks),
+        "resolved": sum(marks),
+        "rate": interval.point,
+        "low": interval.low,
+        "high": interval.high,
+    }
+
+
+def _cost(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Sums; ``usd`` is "unknown" where any attempt's is."""
+    unknown = any(summary["usd"] is None for summary in found)
+    return {
+        "tokens": sum(summary["tokens"] for summary in found),
+        "usd": "unknown" if unknown else sum(summary["usd"] for summary in found),
+        "seconds": sum(summary["seconds"] for summary in found),
+        "container_seconds": sum(summary["container_seconds"] for summary in found),
+    }
+
+
+def _repo(one: Instance) -> str:
+    return str(one.row["repo"]) if one.row is not None and one.row.get("repo") else "plain tasks"
+
+
+@contextmanager
+def _atomically(path: Path) -> Iterator[IO[str]]:
+    """A file that gets its name once it is whole."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with part.open("w", encoding="utf-8", errors="backslashreplace") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise FixbugError(
+            f"{path} cannot be written: {error.strerror}",
+            cure="free some disk, and give the same command again: the attempts are kept",
+        ) from error
+
+
+def write_submission(store: RunStore, name: str, *, model: str) -> Path:
+    """The folder that the SWE-bench leaderboard (SWE-bench/experiments, evaluation/<split>/) asks for.
+
+    What a person has to say (organisation, site, whether the model is open) stays a blank in metadata.yaml.
+    """
+    folder = store.folder / "submission" / f"{time.strftime('%Y%m%d')}_{folder_name(name)}"
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "trajs").mkdir(parents=True)
+    shutil.copyfile(store.folder / "predictions.jsonl", folder / "all_preds.jsonl")
+    resolved = 0
+    count = 0
+    for path in sorted(store.folder.glob("*/1/attempt.json")):
+        summary = summary_of(path)
+        if summary is None:
+            continue
+        count += 1
+        resolved += is_resolved(summary)
+        instance = folder_name(str(summary["instance_id"]))
+        logs = folder / "logs" / instance
+        logs.mkdir(parents=True)
+        outcome = json.loads(path.read_text("utf-8"))
+        (logs / "patch.diff").write_text(outcome["patch"], encoding="utf-8", errors="backslashreplace")
+        (logs / "report.json").write_text(
+            json.dumps({summary["instance_id"]: outcome["score"]}, indent=1) + "\n", encoding="utf-8"
+        )
+        if (log := path.parent / "hidden-tests.log").exists():
+            shutil.copyfile(log, logs / "test_output.txt")
+        shutil.copyfile(path.parent / "trajectory.jsonl", folder / "trajs" / f"{instance}.jsonl")
+    (folder / "metadata.yaml").write_text(
+        f"info:\n  name: fixbug + {model}\n  site:\n  authors:\n  report:\n  logo:\n"
+        f"tags:\n  model: [{model}]\n  os_model:\n  os_system: true\n  system:\n    attempts: 1\n  org:\n",
+        encoding="utf-8",
+    )
+    (folder / "README.md").write_text(
+        f"# fixbug + {model}\n\n{resolved} of {count} instances resolved, one attempt each (pass@1).\n\n"
+        "Hidden tests and hints were not available to the system. Each attempt's trajectory is in `trajs/`, "
+        "its patch, grade and test log in `logs/`.\n",
+        encoding="utf-8",
+    )
+    return folder
