@@ -43,25 +43,28 @@ def show_trust(ledger: Ledger, standings: Sequence[Standing], console: Console) 
 
 def _show(standing: Standing, console: Console) -> None:
     left_out = f"; {standing.not_blind} not blind, left out" if standing.not_blind else ""
-    head = f"{standing.simulator}: {standing.count} predictions on {standing.instances} tasks{left_out}"
-    console.print(Text(printable(head), style="bold"))
+    told, tasks = _number(standing.count, "prediction"), _number(standing.instances, "task")
+    head = f"{standing.simulator}: {told} on {tasks}"
+    console.print(Text(printable(head + left_out), style="bold"))
     table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("code")
-    for title in ("told", "unknown"):
-        table.add_column(title, justify="right")
-    for title in ("broken came true", "failures foreseen", "holds came true", "fixes foreseen"):
-        table.add_column(title)
-    table.add_column("may skip running")
+    table.add_column("\ncode with", no_wrap=True)
+    for title in ("\ntold", "un-\nknown"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for title in ("broken\ncame true", "failures\nforeseen", "holds\ncame true", "fixes\nforeseen"):
+        table.add_column(title, no_wrap=True)
     for on in standing.kinds:
         shares = (on.precision_broken, on.recall_broken, on.precision_holds, on.recall_holds)
         table.add_row(
-            printable(on.kind),
+            printable(on.kind) + (" *" if on.earned.allowed else ""),
             str(on.count - on.abstained),
             str(on.abstained),
-            *map(_share, shares),
-            "yes" if on.earned.allowed else "",
+            *map(_cell, shares),
         )
     console.print(table)
+    if any(on.earned.allowed for on in standing.kinds):
+        console.print(
+            "* with --gate earned a predicted failure on such code alone is not run", highlight=False
+        )
     if standing.bins:
         console.print(_picture(standing.bins))
         console.print(f"calibration error: {standing.error:.3f}", highlight=False)
@@ -74,9 +77,19 @@ def _show(standing: Standing, console: Console) -> None:
     console.print()
 
 
-def _share(share: Share) -> str:
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}{'s' * (count != 1)}"
+
+
+def _cell(share: Share) -> str:
+    """The counts, and below them the interval."""
     if not share.count:
         return "-"
+    low, high = share.interval
+    return f"{share.hits}/{share.count}\n{low:.2f}-{high:.2f}"
+
+
+def _share(share: Share) -> str:
     low, high = share.interval
     return f"{share.hits}/{share.count} ({low:.2f} to {high:.2f})"
 
