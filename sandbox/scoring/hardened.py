@@ -21,11 +21,14 @@ touch -d '2 seconds ago' "$S/mark" &&
 find . -path ./.git -prune -o \( -name '*.egg-info' -o -name '*.dist-info' -o -name '*.egg-link' \
     -o -name '*.pth' \) -prune -print0 | tar --null --files-from=- -cf "$S/metadata.tar"
 """
-# One letter and a path each: l a link, f a file, ? what git calls changed (a mode, a deletion).
+# Three lists: the base; what is newer, after its type (f, l); what git calls changed (a mode, a deletion).
 _CHANGED = r"""
 {
+    git ls-tree -r -z --name-only HEAD
+    printf '\0'
     find . -path ./.git -prune -o -newer "$S/mark" \( -type f -o -type l \) -printf '%y%P\0'
-    git diff --name-only --no-renames -z HEAD | while IFS= read -r -d '' p; do printf '?%s\0' "$p"; done
+    printf '\0'
+    git diff --name-only --no-renames -z HEAD
 } >"$S/changed"
 """
 _REMOVE = r"""
@@ -64,11 +67,14 @@ def mark(sandbox: Sandbox) -> None:
 
 def find(sandbox: Sandbox, spec: Spec) -> Plan:
     """What the patch that was applied since ``mark`` may not change. Leaves the tree as it is."""
-    head, present = _before(sandbox)
     _ok(sandbox, _CHANGED)
-    changed = sandbox.read(f"{sandbox.scratch}/changed").decode("utf-8", "surrogateescape").split("\0")
-    entries = {entry[1:] for entry in changed if entry}
-    links = {entry[1:] for entry in changed if entry.startswith("l")}
+    data = sandbox.read(f"{sandbox.scratch}/changed").decode("utf-8", "surrogateescape")
+    tree, newer, differing = (part.strip("\0").split("\0") for part in _three(data))
+    head = set(tree)
+    present = {part for path in head for part in (path.split("/")[0], "/".join(path.split("/")[:2]))}
+    links = {entry[1:] for entry in newer if entry.startswith("l")}
+    entries = {entry[1:] for entry in newer} | set(differing)
+    entries.discard("")
     library = swebench()
     named, words = named_files(spec.script, library.start, library.end)
     own = named | {word for word in words if word in head}
@@ -150,13 +156,14 @@ def _few(tests: list[str]) -> str:
     return ", ".join(tests[:3]) + more
 
 
-def _before(sandbox: Sandbox) -> tuple[set[str], set[str]]:
-    """The paths of the base commit, and what lies where imports look first."""
-    _ok(sandbox, 'git ls-tree -r -z --name-only HEAD >"$S/tree"')
-    data = sandbox.read(f"{sandbox.scratch}/tree").decode("utf-8", "surrogateescape")
-    head = {path for path in data.split("\0") if path}
-    present = {part for path in head for part in (path.split("/")[0], "/".join(path.split("/")[:2]))}
-    return head, present
+def _three(data: str) -> list[str]:
+    """The lists, which an empty name ends; the first and second may be empty themselves."""
+    found = []
+    for _ in range(2):
+        end = 0 if data.startswith("\0") else data.index("\0\0") + 1
+        found.append(data[:end])
+        data = data[end + 1 :]
+    return [*found, data]
 
 
 def _show(sandbox: Sandbox, path: str) -> str:

@@ -8,6 +8,7 @@ import secrets
 import shlex
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -144,9 +145,10 @@ def evaluate(sandbox: Sandbox, spec: Spec, script: str, timeout: float) -> Ran:
     path, out = f"{sandbox.scratch}/eval.sh", f"{sandbox.scratch}/eval.log"
     sandbox.write(path, script.encode())
     quoted = shlex.quote(out)
-    ran = sandbox.run(f"bash {shlex.quote(path)} >{quoted} 2>&1", timeout=timeout)
     # the tests could have put anything in the log's place, and more than anyone reads
-    size = sandbox.run(f"test -f {quoted} && test ! -L {quoted} && stat -c %s {quoted}").output.strip()
+    measure = f"test -f {quoted} && test ! -L {quoted} && stat -c %s {quoted}"
+    ran = sandbox.run(f"bash {shlex.quote(path)} >{quoted} 2>&1; s=$?; {measure}; exit $s", timeout=timeout)
+    size = (sandbox.run(measure).output if ran.timed_out else ran.output).strip()
     if not size.isdigit() or int(size) > _MAX_LOG:
         raise ScoringError(
             f"the log of the tests of {spec.instance_id} cannot be read: expected a file of at most "
@@ -178,12 +180,20 @@ def _check_disk(sandbox: Sandbox, spec: Spec) -> None:
         )
 
 
-@cache
+_LOADING = threading.Lock()
+
+
 def swebench() -> SimpleNamespace:
     """What is used of swebench, without what is not: its packages import pandas and modal (seconds).
 
     It also reads a ``.env`` file into the environment, which is put back.
     """
+    with _LOADING:
+        return _load()
+
+
+@cache
+def _load() -> SimpleNamespace:
     before = dict(os.environ)
     try:
         with _bare_packages():

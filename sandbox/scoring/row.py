@@ -107,12 +107,28 @@ class _Job:
 
     def apply(self, sandbox: Sandbox) -> tuple[bool, str, Plan]:
         """Whether the patch applies, by which command or why not, and what of it may not count."""
+        nothing = Plan((), {}, ())
         if not self.patch.strip():
-            return True, "empty", Plan((), {}, ())
+            return True, "empty", nothing
         with self.timed("apply"):
             mark(sandbox)
             applied, said = apply(sandbox, self.patch)
-            return applied, said, find(sandbox, self.spec) if applied else Plan((), {}, ())
+            return applied, said, find(sandbox, self.spec) if applied else nothing
+
+    def apply_again(self, sandbox: Sandbox, plan: Plan) -> None:
+        """The patch in another container, without what may not count."""
+        with self.timed("apply"):
+            if plan:
+                mark(sandbox)
+            applied, said = apply(sandbox, self.patch)
+            if not applied:
+                raise ScoringError(
+                    f"the patch for {self.spec.instance_id} applies in one container of {self.image} and "
+                    f"not in the next: {said}",
+                    cure="score it again; this is no answer",
+                )
+            if plan:
+                tidy(sandbox, plan)
 
     def run(self, sandbox: Sandbox, phase: str) -> Ran:
         """The row's own eval script."""
@@ -148,7 +164,7 @@ def _hardened(job: _Job, plan: Plan, ran: Ran | None, graded: _Graded) -> Harden
     logs: dict[str, str] = {}
     if plan:
         with job.open() as sandbox:
-            _tidied(job, sandbox, plan)
+            job.apply_again(sandbox, plan)
             ran = job.run(sandbox, "tests without what was taken out")
         graded = _Graded.of(job.spec, job.patch, ran)
         logs["hardened"] = ran.log
@@ -156,7 +172,7 @@ def _hardened(job: _Job, plan: Plan, ran: Ran | None, graded: _Graded) -> Harden
     controlled = 0
     if graded.resolved:
         with job.open() as sandbox:
-            _tidied(job, sandbox, plan)
+            job.apply_again(sandbox, plan)
             with job.timed("control"):
                 control = run_control(sandbox, job.spec, job.timeout)
         logs["control"] = control.ran.log
@@ -170,18 +186,6 @@ def _hardened(job: _Job, plan: Plan, ran: Ran | None, graded: _Graded) -> Harden
         controlled=controlled,
         logs=logs,
     )
-
-
-def _tidied(job: _Job, sandbox: Sandbox, plan: Plan) -> None:
-    """The patch applied in a fresh container, without what may not count."""
-    applied, said, found = job.apply(sandbox)
-    if not applied or found.removed != plan.removed:
-        raise ScoringError(
-            f"the patch for {job.spec.instance_id} does something else in a second container of the same "
-            f"image: {said}",
-            cure="score it again; this is no answer",
-        )
-    tidy(sandbox, found)
 
 
 def _before(job: _Job, logs: dict[str, str]) -> Mapping[str, str]:
