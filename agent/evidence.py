@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from pathlib import PurePosixPath
 from typing import Any
 
 from agent.errors import PatchDoesNotApply
@@ -34,6 +35,15 @@ def sources(box: Sandbox, trace: Trace, more: Iterable[str]) -> dict[str, str]:
                 found[path] = box.read(path).decode("utf-8")
             except (FileNotFoundError, UnicodeDecodeError):
                 continue
+    return found
+
+
+def conftests(box: Sandbox, path: str) -> list[str]:
+    """The texts of the ``conftest.py`` files around a test file, the nearest first."""
+    found = []
+    for folder in PurePosixPath(path).parents:
+        with suppress(FileNotFoundError, UnicodeDecodeError):
+            found.append(box.read(str(folder / "conftest.py")).decode("utf-8"))
     return found
 
 

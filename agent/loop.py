@@ -38,6 +38,7 @@ from agent.world.compare import Divergence, first_divergence
 from agent.world.intent import Expectation, draw_expectations, from_probes
 from agent.world.ledger import Ledger
 from agent.world.probes import ProbedTest, probe_test
+from agent.world.reach import imported_files
 from agent.world.scene import build_scene
 from agent.world.simulate import NoSimulator, OracleSimulator, Prediction, Simulator
 from agent.world.trace import Trace, read_trace
@@ -143,7 +144,9 @@ class Attempt:
         """What should happen: the test's own assertions, and what the report promises. No patch in sight."""
         if bench is None:
             return ()
-        expectations = list(from_probes(bench.probed))
+        beside = imported_files(bench.probed.source) if bench.probed.raises else []
+        known = evidence.sources(box, bench.before, beside)
+        expectations = list(from_probes(bench.probed, known))
         if self.model is not None and self.settings.world_model not in ("oracle", "none"):
             try:
                 drawn, self.dropped = draw_expectations(
@@ -419,7 +422,7 @@ class Attempt:
         paths = tuple(dict.fromkeys(test.partition("::")[0] for test in tests))
         texts = {path: box.read(path) for path in paths}
         source = texts[paths[0]].decode("utf-8", "replace")
-        probed = probe_test(paths[0], source, tests[0])
+        probed = probe_test(paths[0], source, tests[0], evidence.conftests(box, paths[0]))
         traced, before = self._trace(box, probed, known=run)
         beside = run if run.timed_out else run_tests(box, paths, timeout=self.settings.test_seconds)
         neighbours = [case.id for case in beside.cases if case.outcome == "passed" and case.id not in tests]

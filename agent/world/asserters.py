@@ -44,7 +44,11 @@ _CALLS = {
 
 def is_asserter(name: str) -> bool:
     """Whether a function is an assertion by its name: ``assertX``, ``assert_x``, ``failUnless``, ``eq_``."""
-    return bool(re.match(r"assert(?!ion)|_assert|fail(Unless|If)|(eq|ok)_$", name))
+    return bool(
+        re.match(
+            r"assert(?!ion)|_assert|fail(Unless|If)|(eq|ok)_$|(no_)?(fn|re_)match_lines?(_random)?$", name
+        )
+    )
 
 
 def canonical(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Sequence
 
 from agent.world.asserters import RAISES, WARNS, asserted, is_asserter
@@ -11,6 +12,7 @@ from agent.world.conditions import Asked, Assertion, Conditions, called, is_plai
 from agent.world.dataflow import CASE, LITERAL, Flow, last_name
 from agent.world.predicate import PredicateError, check_predicate
 
+_HELPER = re.compile(r"(check|verify|expect|compare|ensure|should)(?=_|[A-Z]|$)")
 _FAILS = {"fail", "AssertionError", "failureException"}
 
 
@@ -85,7 +87,11 @@ class Reader:
                 return self._raising(made, call, kind="warns")
         if name in ("match", "group_contains") and self._is_caught(call):
             return self._matching(made, call)
+        if _is_fluent(call):
+            made.unjudged.append(f"`{ast.unparse(call.func)}` is hidden and not asked about")
+            return made
         if not is_asserter(name) or name in self.own:
+            self._note_helper(name, call)
             return None
         predicate = asserted(call, made, self.conditions)
         if predicate is None:
@@ -93,6 +99,12 @@ class Reader:
             made.asked.clear()
             return made
         return self._finish(made, predicate)
+
+    def _note_helper(self, name: str, call: ast.Call) -> None:
+        """A function of another file that may assert, by its name, and is given constants."""
+        constants = [c for a in call.args for c in ast.walk(a) if isinstance(c, ast.Constant)]
+        if name not in self.own and _HELPER.match(name) and not all(map(is_plain, constants)):
+            self.unmasked.append(f"line {call.lineno}: `{name}` may assert, and what it is given is in sight")
 
     def _is_caught(self, call: ast.Call) -> bool:
         """``excinfo.match(...)``, where ``with raises(...) as excinfo`` is somewhere in the file."""
@@ -240,6 +252,18 @@ class _Resolved(ast.NodeTransformer):
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
         return self.indices.get(node.id, node)
+
+
+def _is_fluent(call: ast.Call) -> bool:
+    """``assert_that(f(x)).is_equal_to(3)``, ``expect(f(x)).to.equal(3)``, ``f(x).should.equal(3)``."""
+    node: ast.expr = call.func
+    while isinstance(node, (ast.Attribute, ast.Call)):
+        if isinstance(node, ast.Attribute) and node.attr == "should":
+            return True
+        if isinstance(node, ast.Call) and last_name(node.func) in ("assert_that", "assertThat", "expect"):
+            return True
+        node = node.value if isinstance(node, ast.Attribute) else node.func
+    return False
 
 
 def _tells(node: ast.If | ast.Match) -> bool:

@@ -112,6 +112,8 @@ class Conditions:
             if isinstance(node.func, ast.Attribute):
                 parts.append(node.func.value)
             constant = any(self.flow.rank(p) < COMPUTED and not is_plain(p) for p in parts)
+            compared = any(isinstance(child, ast.Compare) for part in parts for child in ast.walk(part))
+            constant = constant or (compared and not all(map(is_plain, _constants(node))))
             if constant and any(self._is_result(part) for part in parts):
                 made.leaks.append(
                     f"the truth of `{ast.unparse(node)}` is asked for with its constants in sight"
@@ -167,6 +169,10 @@ class Conditions:
             return self.instance(arguments[0], arguments[1], made)
         if isinstance(node.func, ast.Name) and name == "bool" and len(arguments) == 1:
             return self.truth(arguments[0], made)
+        array = self._array_comparison(node)
+        if array is not None:
+            left, right = self.operands([array.left, array.comparators[0]], made)
+            return ast.Compare(called("items", left), [ast.Eq()], [called("items", right)])
         if isinstance(node.func, ast.Attribute) and not node.keywords and len(arguments) == 1:
             return self._method(name, node.func.value, arguments[0], made)
         if ast.unparse(node.func) in ("re.search", "re.match", "re.fullmatch") and not node.keywords:
@@ -184,6 +190,16 @@ class Conditions:
         if ranks == (LITERAL, COMPUTED) and sets:
             return called(name, self.expected(value), self.ask(argument, made))
         return None
+
+    def _array_comparison(self, node: ast.Call) -> ast.Compare | None:
+        """What is compared in ``(f(x) == [1, 2]).all()`` and ``np.all(f(x) == [1, 2])``."""
+        if not (isinstance(node.func, ast.Attribute) and node.func.attr == "all") or node.keywords:
+            return None
+        inner = node.args[0] if len(node.args) == 1 else node.func.value
+        alone = isinstance(inner, ast.Compare) and len(node.args) < 2 and len(inner.ops) == 1
+        return (
+            inner if alone and isinstance(inner, ast.Compare) and isinstance(inner.ops[0], ast.Eq) else None
+        )
 
     def _searched(self, name: str, arguments: list[ast.expr], made: Assertion) -> ast.expr | None:
         """``re.search("a+", f(x))``."""
@@ -333,7 +349,10 @@ class Conditions:
 
     def _note_side(self, node: ast.expr, made: Assertion, first: bool) -> None:
         """The second operand is the expected one, as a rule: the constants of a call in it stay in sight."""
-        inside = {str(c.value) for c in ast.walk(node) if isinstance(c, ast.Constant) and not is_plain(c)}
+        inside = {str(c.value) for c in _constants(node) if not is_plain(c)}
+        built = self.flow.assigned(node) if isinstance(node, ast.Name) else []
+        if not first and any(self.flow.rank(value) < COMPUTED for value in built):
+            made.leaks.append(f"`{ast.unparse(node)}` is built in sight")
         seen = {str(c.value) for a in made.asked for c in ast.walk(a.node) if isinstance(c, ast.Constant)}
         if not first and inside - seen:
             made.leaks.append(f"`{ast.unparse(node)}` is asked for with its constants in sight")
@@ -365,6 +384,10 @@ def is_plain(node: ast.AST) -> bool:
     if isinstance(node, ast.Constant):
         return node.value is None or isinstance(node.value, bool) or node.value in ("", b"")
     return isinstance(node, (ast.List, ast.Tuple, ast.Dict)) and not list(ast.iter_child_nodes(node))[1:]
+
+
+def _constants(node: ast.AST) -> list[ast.Constant]:
+    return [child for child in ast.walk(node) if isinstance(child, ast.Constant)]
 
 
 def _is_starred(node: ast.List | ast.Tuple | ast.Set) -> bool:

@@ -190,6 +190,19 @@ class Flow:
                 return row.args[names.index(name)]
         return None
 
+    def assigned(self, node: ast.Name) -> list[ast.expr]:
+        """All that is assigned to a name, however often."""
+        place = self.place(node)
+        return [
+            value
+            for statement in self.nodes
+            if isinstance(statement, (ast.Assign, ast.AnnAssign)) and statement.value is not None
+            for target in (statement.targets if isinstance(statement, ast.Assign) else [statement.target])
+            for part, values in columns(target, [statement.value])
+            if self.place(part) == place
+            for value in values
+        ]
+
     # -- what an expression is made of
 
     def rank(self, node: ast.expr, depth: int = 0) -> int:

@@ -57,8 +57,7 @@ def from_probes(probed: ProbedTest, sources: Mapping[str, str] | None = None) ->
 
     ``sources``: path → text of the program, for the exceptions that it defines.
     """
-    raising = any(a.predicate.startswith(("raises(", "warns(")) for a in probed.assertions)
-    own = own_exceptions([*(sources or {}).values(), probed.source]) if raising else {}
+    own = own_exceptions([*(sources or {}).values(), probed.source]) if probed.raises else {}
     return [
         Expectation(
             a.id,

@@ -74,6 +74,11 @@ class ProbedTest:
     renamed: Mapping[str, str] = field(default_factory=dict)
     unjudged: tuple[str, ...] = ()
 
+    @property
+    def raises(self) -> bool:
+        """Whether an assertion is about an exception or a warning."""
+        return any(a.predicate.startswith(("raises(", "warns(")) for a in self.assertions)
+
 
 def probe_test(path: str, source: str, test: str, conftests: Sequence[str] = ()) -> ProbedTest:
     """Probe the test ``test`` (a pytest node id, or ``path`` for a whole file or script) of a file.
@@ -114,6 +119,8 @@ def _probed(path: str, source: str, test: str, conftests: Sequence[ast.Module]) 
     unmasked = [f"line {m.statement.lineno}: {note}" for m in found for note in m.leaks] + blinder.unmasked
     unmasked += reader.unmasked
     unjudged = [f"line {m.statement.lineno}: {note}" for m in found for note in m.unjudged]
+    if not found:
+        unjudged.append("no assertion was found")
     blind = blinder.text_of()
     try:
         ast.parse(blind.removeprefix("\ufeff"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -173,6 +174,27 @@ def _is_autouse(node: ast.stmt) -> bool:
 def is_fixture(node: ast.stmt) -> bool:
     """Whether a function is one of pytest's fixtures."""
     return any("fixture" in ast.unparse(decorator) for decorator in getattr(node, "decorator_list", []))
+
+
+def imported_files(source: str) -> list[str]:
+    """Where the modules that a file imports may lie in a repository, relative to its root; not those of
+    relative imports."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError):
+        return []
+    modules: dict[str, None] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            modules |= dict.fromkeys(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            modules[node.module] = None
+    paths = [
+        name.replace(".", "/") for name in modules if name.partition(".")[0] not in sys.stdlib_module_names
+    ]
+    return [
+        f"{root}{path}{end}" for path in paths for root in ("", "src/") for end in (".py", "/__init__.py")
+    ]
 
 
 class _Used:
