@@ -81,8 +81,9 @@ def _summary(done: Recording, console: Console, out: Path | None) -> None:
             text.append(f", {len(run.cases)} tests")
         console.print(text, soft_wrap=True)
         for case in run.cases[:5]:
-            if case.outcome in ("failed", "error") and case.message:
-                console.print(Text(f"       {printable(case.message)}", style="red"), soft_wrap=True)
+            if case.outcome in ("failed", "error") and case.message.strip():
+                first = printable(case.message.strip().splitlines()[0])
+                console.print(Text(f"       {first}", style="red"), soft_wrap=True)
     if not done.ok and done.output.strip():
         lines = done.output.rstrip().splitlines()
         console.print(Text(f"the command's output ends (of {len(lines):,} lines):", style="dim"))

@@ -292,7 +292,9 @@ class _Watched:
             if about.startswith("tearDown"):
                 self.case(about, outcome, message)
         elif SEVERITY[outcome] > SEVERITY[self.state[0]]:
-            if outcome == "error" and _failed_to_load(test) is None:
+            if _failed_to_load(test) is not None:
+                message = message.strip().splitlines()[-1]  # what stands before it is a traceback
+            elif outcome == "error":
                 outcome = "failed"  # as pytest has it
             self.state = (outcome, message)
 
