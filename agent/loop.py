@@ -506,6 +506,7 @@ class Attempt:
             row=meaning,
             divergence=trial.divergence.text if trial.divergence else None,
             second_look=trial.second_look,
+            expectations=foreseen.verdict.why,
             kinds=foreseen.basis.kinds,
             agreement=foreseen.verdict.agreement,
             trust=foreseen.basis.trust.to_json() if foreseen.basis.trust else None,

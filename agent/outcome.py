@@ -63,6 +63,8 @@ class Round:
     divergence: str | None
     second_look: bool = False
     """A predicted failure sent the proposer back once before this patch was run."""
+    expectations: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """What is predicted of each expectation (by id), with the values, one text a run."""
     kinds: tuple[str, ...] = ()
     """The kinds of code that was simulated."""
     agreement: float | None = None
@@ -125,6 +127,9 @@ class Outcome:
                 "samples": self.samples,
                 "verdict": kept.predicted if kept else "unknown",
                 "reasons": list(kept.predicted_reasons) if kept else [],
+                "expectations": {name: list(said) for name, said in kept.expectations.items()}
+                if kept
+                else {},
                 "agreement": kept.agreement if kept else None,
                 "trust": dict(kept.trust) if kept and kept.trust else None,
                 "findings": list(kept.findings) if kept else [],

@@ -21,6 +21,8 @@ class Verdict:
     reasons: tuple[str, ...] = ()
     per_expectation: Mapping[str, tuple[Judgement, ...]] = field(default_factory=dict)
     agreement: float | None = None
+    why: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Expectation's id → why it is judged so, one text a run, with the values that it was judged by."""
 
 
 def judge(predictions: Sequence[Prediction], expectations: Sequence[Expectation]) -> Verdict:
@@ -39,20 +41,24 @@ def judge(predictions: Sequence[Prediction], expectations: Sequence[Expectation]
         return Verdict("unknown", tuple(thrown))
     runs = range(1, max(p.runs for p in whole) + 1)
     table: dict[str, tuple[Judgement, ...]] = {}
+    why_each: dict[str, tuple[str, ...]] = {}
     agreed: list[bool] = []
     reasons: list[str] = []
     for expectation in expectations:
         row: list[Judgement] = []
+        texts: list[str] = []
         for run in runs:
             samples = [evaluate(expectation, p.trace, run) for p in whole]
+            texts.append(_why(expectation, whole, samples, run))
             agreed.append(len(set(samples)) == 1)
             row.append(samples[0] if agreed[-1] else "unknown")
             if row[-1] == "broken":
                 source = "" if expectation.origin == "assertion" else "expected from the report: "
                 reasons.append(
-                    f"run {run}: {source}{expectation.why} [{_values(expectation, whole[0].trace, run)}]"
+                    f"run {run}: {source}{expectation.why} [{_values(expectation, whole[0].trace, run) or 'predicted'}]"
                 )
         table[expectation.id] = tuple(row)
+        why_each[expectation.id] = tuple(texts)
     endings = [[_ended(p, run) for p in whole] for run in runs]
     agreed += [len(set(ending)) == 1 for ending in endings]
     for run, ending in zip(runs, endings, strict=True):
@@ -63,17 +69,33 @@ def judge(predictions: Sequence[Prediction], expectations: Sequence[Expectation]
             )
     agreement = sum(agreed) / len(agreed) if len(whole) > 1 and agreed else None
     if reasons:
-        return Verdict("broken", (*reasons, *thrown), table, agreement)
+        return Verdict("broken", (*reasons, *thrown), table, agreement, why_each)
     open_ = [e for e in expectations if e.origin == "assertion" and set(table[e.id]) != {"holds"}]
     asserted = any(e.origin == "assertion" for e in expectations)
     if asserted and not open_ and not thrown and all(set(ending) == {"holds"} for ending in endings):
-        return Verdict("holds", ("every assertion holds in every run and sample",), table, agreement)
+        return Verdict(
+            "holds", ("every assertion holds in every run and sample",), table, agreement, why_each
+        )
     why = [f"can't be told, or disputed: {e.why}" for e in open_[:5]]
     if not asserted:
         why.append("the test has no assertion that could be asked about")
     if not all(set(ending) == {"holds"} for ending in endings):
         why.append("the samples do not agree that every run gets to its end")
-    return Verdict("unknown", (*why, *thrown), table, agreement)
+    return Verdict("unknown", (*why, *thrown), table, agreement, why_each)
+
+
+def _why(expectation: Expectation, whole: Sequence[Prediction], judged: Sequence[Judgement], run: int) -> str:
+    """Why an expectation is judged so in one run: what each sample says, once where they say the same."""
+    said = [
+        _with(judgement, _values(expectation, p.trace, run))
+        if judgement != "unknown"
+        else "unknown (not reached, or not to be told from what is predicted)"
+        for p, judgement in zip(whole, judged, strict=True)
+    ]
+    if len(set(judged)) == 1:
+        return said[0]
+    samples = (f"sample {p.sample}: {text}" for p, text in zip(whole, said, strict=True))
+    return "disputed: " + "; ".join(samples)
 
 
 def _ended(prediction: Prediction, run: int) -> Judgement:
@@ -86,7 +108,11 @@ def _ended(prediction: Prediction, run: int) -> Judgement:
 def _values(expectation: Expectation, trace: Trace, run: int) -> str:
     probes = expectation.point.probes
     shown = [f"{f.probe} = {f.value}" for f in trace.frames if f.run == run and f.probe and f.probe in probes]
-    return ", ".join(shown[:4]) or "predicted"
+    return ", ".join(shown[:4])
+
+
+def _with(judgement: Judgement, values: str) -> str:
+    return f"{judgement} [{values}]" if values else judgement
 
 
 def judge_observed(trace: Trace, expectations: Sequence[Expectation], *, passed: bool) -> Verdict:
@@ -97,22 +123,27 @@ def judge_observed(trace: Trace, expectations: Sequence[Expectation], *, passed:
     """
     runs = trace.runs or (1,)
     table: dict[str, tuple[Judgement, ...]] = {}
+    why: dict[str, tuple[str, ...]] = {}
     reasons: list[str] = []
     for expectation in expectations:
         row: tuple[Judgement, ...] = tuple(evaluate(expectation, trace, run) for run in runs)
         if passed and expectation.origin == "assertion":
             row = tuple("holds" for _ in runs)
         table[expectation.id] = row
+        seen = [_values(expectation, trace, run) for run in runs]
+        why[expectation.id] = tuple(_with(*pair) for pair in zip(row, seen, strict=True))
         for run, judged in zip(runs, row, strict=True):
             if judged == "broken":
                 source = "" if expectation.origin == "assertion" else "expected from the report: "
-                reasons.append(f"run {run}: {source}{expectation.why} [{_values(expectation, trace, run)}]")
+                reasons.append(
+                    f"run {run}: {source}{expectation.why} [{_values(expectation, trace, run) or 'observed'}]"
+                )
     if not passed:
         failed = [f"run {o.run} {o.outcome}: {o.message}" for o in trace.outcomes if o.outcome != "passed"]
-        return Verdict("broken", (*(failed or ["the test fails"]), *reasons), table)
+        return Verdict("broken", (*(failed or ["the test fails"]), *reasons), table, why=why)
     if reasons:
-        return Verdict("broken", tuple(reasons), table)
-    return Verdict("holds", ("the test passes in every run",), table)
+        return Verdict("broken", tuple(reasons), table, why=why)
+    return Verdict("holds", ("the test passes in every run",), table, why=why)
 
 
 def row(predicted: Verdict, observed: Verdict) -> str:

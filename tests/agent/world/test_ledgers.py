@@ -49,6 +49,18 @@ def test_verdicts() -> None:
         assert _judge(nothing).value == "unknown"
 
 
+def test_each_expectation_says_why() -> None:
+    """Catches a verdict that cannot be traced to an assertion and the values that it was judged by."""
+    broken = _judge(_answer("3"), _answer("3"))
+    assert broken.per_expectation["a2"] == ("broken", "broken")
+    assert broken.why["a2"] == ("broken [p2 = 3]", "broken [p2 = 3]")
+    assert broken.why["a1"][0] == "holds [p1 = 3]"
+    disputed = _judge(_answer("3"), _answer("4")).why["a2"][0]
+    assert disputed == "disputed: sample 1: broken [p2 = 3]; sample 1: holds [p2 = 4]"
+    silent = _judge(_answer("4").replace('"p2"', '"p9"'))
+    assert silent.why["a2"][0].startswith("unknown")
+
+
 def test_messy_answers_are_read_and_said_to_be() -> None:
     """Catches an answer in Python's spelling, in a fence and prose, being thrown away or read in silence."""
     text = "Sure! Here:\n```json\n" + repr(json.loads(_answer("4"))) + "\n```\nDone."
