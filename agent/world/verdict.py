@@ -54,9 +54,8 @@ def judge(predictions: Sequence[Prediction], expectations: Sequence[Expectation]
             row.append(samples[0] if agreed[-1] else "unknown")
             if row[-1] == "broken":
                 source = "" if expectation.origin == "assertion" else "expected from the report: "
-                reasons.append(
-                    f"run {run}: {source}{expectation.why} [{_values(expectation, whole[0].trace, run) or 'predicted'}]"
-                )
+                values = _values(expectation, whole[0].trace, run) or "predicted"
+                reasons.append(f"run {run}: {source}{expectation.why} [{values}]")
         table[expectation.id] = tuple(row)
         why_each[expectation.id] = tuple(texts)
     endings = [[_ended(p, run) for p in whole] for run in runs]
