@@ -149,7 +149,7 @@ class _Aligner:
                     return None
                 index, seen = mine[min(at, len(mine) - 1)]
                 return _Found(index, "line", frame, seen, _way(frame, seen), before)
-            still = sum(_fits(frame, other, anywhere) for other in frames[number:])
+            still = sum(_fits(frame, other, anywhere) for other in frames[number:]) if len(fits) > 1 else 1
             near = fits[: max(1, len(fits) - still + 1)]
             agreeing = [i for i in near if not self._differs(frame, mine[i])]
             chosen = agreeing[0] if agreeing else fits[0]
