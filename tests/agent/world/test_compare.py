@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from agent.world.compare import MAX_VALUE, first_divergence
 from agent.world.same import same_value
 from agent.world.trace import Frame, Outcome, Trace
+from prompts import render
 from tests.agent.world.recording import record
 
 PROGRAMS = [
@@ -111,6 +112,26 @@ def test_a_divergence_fits_on_a_screen() -> None:
     found = first_divergence(predicted, observed)
     assert found is not None
     assert len(found.text) < 30 * MAX_VALUE
+
+
+def test_feedback_fits_on_a_screen() -> None:
+    """Catches a run whose many reasons, neighbours or lines of output bury the line to read."""
+    said = {
+        "headline": "Observed: broken. " + "reason; " * 500,
+        "outcomes": ("failed", "failed"),
+        "broken_neighbours": [f"tests/test_m.py::test_{i}" for i in range(300)],
+        "predicted": "holds",
+        "divergence": "m.py:3 in f: predicted x = 1; observed x = 2",
+        "output": "line\n" * 4000 + "E  last line",
+        "rounds_left": 2,
+    }
+    text = render("feedback.md.j2", **said)
+    assert len(text) < 4500
+    for kept in ("Observed: broken", "test_7", "292 more", "m.py:3 in f", "E  last line", "Rounds left: 2"):
+        assert kept in text
+    short = render("feedback.md.j2", **{**said, "broken_neighbours": ["a"], "output": "all of it"})
+    assert "more" not in short.partition("Simulated")[0]
+    assert "<output>\nall of it\n</output>" in short
 
 
 @pytest.mark.parametrize(
