@@ -76,6 +76,8 @@ class Request:
     budget_seconds: float | None = None
     run_dir: str = "runs"
     seed: int = 0
+    temperature: float | None = None
+    """Of the proposing model's turns. None: what the endpoint takes for its own."""
 
 
 def fix(request: Request, listener: Listener = silent, *, resume: Path | None = None) -> Outcome:
@@ -250,10 +252,13 @@ def _proposer(
 
     if session is not None:
         speaker: Model = RecordedModel(session, then=model)
-        return AgentProposer(speaker, protocol_for(session.protocol), budget, record, listener)
+        protocol = protocol_for(session.protocol)
+        return AgentProposer(speaker, protocol, budget, record, listener, temperature=request.temperature)
     if model is not None:
         name = cast(Literal["tools", "text"], request.protocol or load_settings().protocol)
-        return AgentProposer(model, protocol_for(name), budget, record, listener)
+        return AgentProposer(
+            model, protocol_for(name), budget, record, listener, temperature=request.temperature
+        )
     from agent.offline import Budget as SearchBudget
     from agent.offline import OfflineProposer
 

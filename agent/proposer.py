@@ -79,10 +79,13 @@ class AgentProposer:
         budget: Budget,
         record: AttemptRecord,
         listener: Listener = silent,
+        *,
+        temperature: float | None = None,
     ) -> None:
         self.name = model.name
         self.protocol = protocol.name
         self._model = model
+        self._temperature = temperature
         self._actions = protocol
         self._budget = budget
         self._steps = Steps(budget)
@@ -135,7 +138,9 @@ class AgentProposer:
     def _ask(self) -> Completion:
         self._steps.check()
         self._listener(Progress("propose", f"turn {self._turns + 1}: waiting for {self.name}", passing=True))
-        completion = self._model.complete(self._messages, tools=self._actions.tools)
+        completion = self._model.complete(
+            self._messages, tools=self._actions.tools, temperature=self._temperature
+        )
         self._turns += 1
         self._record.begin()
         self._record.line("trajectory.jsonl", turn_line(completion))

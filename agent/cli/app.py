@@ -350,6 +350,10 @@ def sweep(
     test_seconds: Annotated[float, typer.Option(min=1, help="Limit of one run of tests.")] = 600.0,
     model: o.ModelName = None,
     base_url: o.BaseUrl = None,
+    temperature: Annotated[
+        float | None,
+        typer.Option(min=0, help="Of the model's turns. Default: the endpoint's own."),
+    ] = None,
     sandbox: o.Sandbox = o.SandboxName.auto,
     budget_seconds: o.BudgetSeconds = None,
     run_dir: o.RunDir = Path("runs"),
@@ -385,6 +389,7 @@ def sweep(
         sandbox=sandbox.value,
         budget_seconds=budget_seconds,
         seed=seed,
+        temperature=temperature,
     )
     request = SweepRequest(
         dataset=dataset,

@@ -15,6 +15,7 @@ from agent.scale.arms import parse_arm, requests_for, run_arm
 from agent.scale.candidates import read_candidates
 from agent.scale.generate import generate
 from agent.scale.tasks import read_tasks, write_task
+from tests.openai_server import Reply, call, serve, tools
 
 BUGGY = "def double(x):\n    return x * 3\n"
 VISIBLE = "from solution import double\n\n\ndef test_double():\n    assert double(4) == 8\n"
@@ -179,3 +180,35 @@ def test_the_offline_search_makes_candidates(bugs: Path, tmp_path: Path) -> None
     assert len({candidate.key for candidate in group}) == len(group)
     assert any(candidate.resolved for candidate in group)
     assert all(candidate.resolved is not None and candidate.tokens == 0 for candidate in group)
+
+
+def test_a_model_makes_candidates_in_attempts_of_their_own(bugs: Path, tmp_path: Path) -> None:
+    """Each on the main path, with its own seed and the temperature asked for; labelled by hidden tests; the
+    same call again asks the model nothing."""
+
+    def turn(request: dict[str, Any]) -> Reply:
+        said = [message for message in request["messages"] if message["role"] == "assistant"]
+        if said:
+            return tools(call("propose", {"note": "done"}, id="call_p"))
+        return tools(call("edit", {"path": "solution.py", "old": "x * 3", "new": "x * 2"}, id="call_e"))
+
+    with serve(turn) as server:
+        base = Request(
+            issue="", model="scripted", base_url=server.base_url, world_model="none", sandbox="local",
+            temperature=0.7,
+        )  # fmt: skip
+        requests = requests_for(str(bugs), base, instances=["double"])
+        paths = generate(requests, 2, tmp_path / "made")
+        asked = len(server.requests)
+        assert generate(requests, 2, tmp_path / "made") == paths
+        assert len(server.requests) == asked
+    assert {request["temperature"] for request in server.requests} == {0.7}
+    (group,) = read_candidates(paths).by_instance.values()
+    assert [candidate.resolved for candidate in group] == [True, True]
+    assert group[0].key == group[1].key
+    assert all(candidate.tokens for candidate in group)
+    seeds = [
+        json.loads(path.read_text())["request"]["seed"]
+        for path in sorted((tmp_path / "made").rglob("run.json"))
+    ]
+    assert seeds == [0, 1]
