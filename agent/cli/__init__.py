@@ -62,7 +62,9 @@ def _run(arguments: list[str]) -> int:
         said = error.format_message().strip()
         return _failed(json, 2, "UsageError", said, "fixbug --help shows what there is")
     except KeyboardInterrupt:
-        cure = "nothing was left running; a run that had begun goes on with fixbug --resume RUN"
+        cure = (
+            "nothing was left running; a run goes on with fixbug --resume RUN, a batch with the same command"
+        )
         return _failed(json, INTERRUPTED, "Interrupted", "stopped", cure)
     except OSError as error:
         said = f"{error.strerror or error}: {error.filename or ''}".rstrip(": ")

@@ -133,8 +133,13 @@ def _summary(outcome: Outcome) -> Panel:
 def _score(score: Any) -> str:
     said = "passed" if score["resolved"] else "failed"
     counts = f"{len(score['passed'])} passed, {len(score['failed'])} failed"
-    dropped = f"; taken out of the patch first: {', '.join(score['dropped'])}" if score["dropped"] else ""
-    return f"{said} ({counts}){dropped}"
+    dropped, hardened = ", ".join(score["dropped"]), score.get("hardened")
+    if hardened and hardened["resolved"] != score["resolved"]:
+        verdict = "passed" if hardened["resolved"] else "failed"
+        why = "; ".join([*hardened["reasons"], *([f"without {dropped}"] if dropped else [])])
+        return f"{said} ({counts}); the hardened verdict: {verdict} ({why})"
+    without = f"; {'also without' if hardened else 'without'} {dropped}" if dropped else ""
+    return f"{said} ({counts}){without}"
 
 
 def _record(record: Any) -> str:

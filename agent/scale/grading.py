@@ -124,7 +124,7 @@ def select(
             cure=f"the predictions hold {', '.join(sorted(have)[:3])}" + _more(sorted(have)[3:]),
         )
     wanted = [one for one in predictions if not instances or one.instance_id in instances]
-    known = {row.get("instance_id") for row in rows}
+    known = {str(row.get("instance_id")) for row in rows}
     strangers = sorted({one.instance_id for one in wanted} - known)
     if len(strangers) > 1:
         raise IntakeError(
@@ -224,14 +224,17 @@ class _Pool:
                 return Graded(prediction, "pending", error=failure)
             try:
                 return self._try(prediction)
-            except ImageError as error:
-                return Graded(prediction, "failed", error=error)
+            except _NoImage as error:  # it was found, pulled or built once, for all candidates
+                return Graded(prediction, "failed", error=error.problem)
             except SandboxError as error:
                 failure = error
                 self.say(f"{prediction.instance_id}: {error.problem.splitlines()[0]}; trying again", False)
                 if not self._engine_is_back():
                     self.stop.set()
                     return Graded(prediction, "failed", error=_gone(error))
+        if isinstance(failure, ImageError):
+            cure = "mend or rebuild the image, then give the same command again"
+            failure = ImageError(failure.problem, cure=cure)
         return Graded(prediction, "failed", error=failure)
 
     def _try(self, prediction: Prediction) -> Graded:
@@ -260,6 +263,14 @@ class _Pool:
         return True
 
 
+class _NoImage(Exception):
+    """There is no image for an instance."""
+
+    def __init__(self, problem: ImageError) -> None:
+        super().__init__(problem.problem)
+        self.problem = problem
+
+
 class _Images:
     """Each instance's image: found, pulled or built once."""
 
@@ -269,7 +280,7 @@ class _Images:
         self._locks = {name: threading.Lock() for name in rows}
 
     def of(self, instance: str) -> tuple[str, str]:
-        """Name and id. Raises ``ImageError`` (the same for all its candidates), ``EngineError``."""
+        """Name and id. Raises ``_NoImage`` (for each of its candidates), ``EngineError``."""
         with self._locks[instance]:
             found = self._found.get(instance)
             if found is None:
@@ -279,7 +290,7 @@ class _Images:
                     found = error
                 self._found[instance] = found
         if isinstance(found, ImageError):
-            raise found
+            raise _NoImage(found)
         return found
 
     def _find(self, instance: str) -> tuple[str, str]:

@@ -197,9 +197,14 @@ def _grade(
                 file.write(json.dumps(one.to_json()) + "\n")
                 file.flush()
                 say(_line(one, len(found), len(predictions)), False)
+            os.fsync(file.fileno())
         except FixbugError as error:
             trouble = error
-        os.fsync(file.fileno())
+        except OSError as error:
+            trouble = FixbugError(
+                f"{path} cannot be written: {error.strerror or error}",
+                cure="free some disk, or give another folder with --out; what was graded is kept",
+            )
     whole = [
         found.get((one.instance_id, one.patch)) or Graded(one, "pending", error=trouble)
         for one in predictions

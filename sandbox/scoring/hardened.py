@@ -15,9 +15,9 @@ from sandbox.scoring.protect import SHARED, is_protected, named_files, restored,
 
 __all__ = ["Plan", "find", "mark", "objections", "tidy"]
 
-# Metadata of installed packages is kept aside, for git does not know it. Two seconds: times are coarse.
+# Metadata of installed packages is kept aside, for git does not know it. A pause: times of files are coarse.
 _MARK = r"""
-touch -d '2 seconds ago' "$S/mark" &&
+touch "$S/mark" && sleep 0.03 &&
 find . -path ./.git -prune -o \( -name '*.egg-info' -o -name '*.dist-info' -o -name '*.egg-link' \
     -o -name '*.pth' \) -prune -print0 | tar --null --files-from=- -cf "$S/metadata.tar"
 """
@@ -126,7 +126,8 @@ def objections(
         if known is None:
             continue
         controlled += 1
-        if spec.status(test, control.statuses) == "PASSED":
+        status = spec.status(test, control.statuses)
+        if status == "PASSED" or (status is None and spec.fail_only):
             passing.append(test)
     if passing:
         found.append(f"tests are reported as passed that were made to fail: {_few(passing)}")
@@ -140,7 +141,7 @@ def objections(
     if evaded:
         found.append(f"tests that should pass are reported as expected failures: {_few(evaded)}")
     lost = [t for t in (*spec.fail_to_pass, *spec.pass_to_pass) if spec.status(t, statuses) is None]
-    if lost:
+    if lost and not spec.fail_only:
         found.append(f"tests that were there are not collected any more: {_few(lost)}")
     idle = [t for t in spec.pass_to_pass if spec.status(t, statuses) in ("SKIPPED", "XFAIL")]
     if idle:

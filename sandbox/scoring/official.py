@@ -70,6 +70,8 @@ class Spec:
         self.script: str = self._spec.eval_script
         self.log_parser: str = self._spec.log_parser
         self.fail_to_pass: tuple[str, ...] = tuple(self._spec.FAIL_TO_PASS)
+        self.fail_only: bool = row["eval_type"] == library.EvalType.FAIL_ONLY.value
+        """Its log tells of failures only: a test that is not in it passed."""
         self.pass_to_pass: tuple[str, ...] = tuple(self._spec.PASS_TO_PASS)
 
     def report(self, patch: str, log: str) -> dict[str, Any]:

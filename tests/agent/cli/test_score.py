@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -83,9 +84,14 @@ def test_killed_in_the_middle(fixbug: Fixbug, image: str, docker_client: DockerC
 
 
 def running(client: DockerClient, image: str) -> list[str]:
-    """Containers of the slow instance."""
-    found = client.containers.list(filters={"ancestor": image, "label": "fixbug=1"})
-    return [one.id or "" for one in found if b"sleep 300" in one.exec_run("ps -eo args").output]
+    """Containers in which the slow instance is being scored."""
+    from docker.errors import APIError
+
+    found = []
+    for one in client.containers.list(filters={"ancestor": image, "label": "fixbug=1"}, ignore_removed=True):
+        with contextlib.suppress(APIError):  # it went away meanwhile
+            found += [one.id or ""] * (b"sleep 300" in one.exec_run("ps -eo args").output)
+    return found
 
 
 def until(condition: Callable[[], object]) -> None:
