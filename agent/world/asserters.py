@@ -10,8 +10,9 @@ from __future__ import annotations
 import ast
 import re
 
-from agent.world.conditions import Assertion, Conditions, called
+from agent.world.conditions import Conditions
 from agent.world.dataflow import LITERAL, last_name
+from agent.world.operands import Assertion, called
 
 RAISES = {
     "assertRaises", "assertRaisesRegex", "assertRaisesRegexp", "assertRaisesMessage", "failUnlessRaises",

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 
 from agent.world.asserters import RAISES, WARNS, asserted, is_asserter
 from agent.world.cases import Cases
-from agent.world.conditions import Asked, Assertion, Conditions, called, is_plain
+from agent.world.conditions import Conditions
 from agent.world.dataflow import CASE, LITERAL, Flow, last_name
+from agent.world.operands import Asked, Assertion, called, is_plain
 from agent.world.predicate import PredicateError, check_predicate
 
 _HELPER = re.compile(r"(check|verify|expect|compare|ensure|should)(?=_|[A-Z]|$)")

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from agent.world.cases import Cases
-from agent.world.conditions import Assertion
 from agent.world.dataflow import COMPUTED, UNSEEN, Flow, Place, last_name
+from agent.world.operands import Assertion
 from agent.world.reach import DEFINITIONS, Reach
 from agent.world.splice import Edit, Text, docstrings, padded
 

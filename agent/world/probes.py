@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from agent.world.assertions import Reader
 from agent.world.blind import Blinder, enclosing_text, tokens
 from agent.world.cases import Cases
-from agent.world.conditions import Asked, Assertion
 from agent.world.dataflow import Flow
+from agent.world.operands import Asked, Assertion
 from agent.world.reach import reached
 from agent.world.splice import Edit, Text
 
