@@ -38,7 +38,7 @@ class Threads:
         """Each job as it ends. A caller that goes away early leaves the threads to end with the process."""
         waiting = iter(jobs)
         taking = threading.Lock()
-        ended: queue.SimpleQueue[Ended | BaseException | None] = queue.SimpleQueue()
+        ended: queue.SimpleQueue[tuple[Ended, threading.Event] | BaseException | None] = queue.SimpleQueue()
 
         def serve() -> None:
             try:
@@ -47,12 +47,15 @@ class Threads:
                         job = next(waiting, None)
                     if job is None:
                         break
+                    done = Ended(job)
                     try:
                         work.here(job)
                     except BaseException as error:
-                        ended.put(Ended(job, error))
-                    else:
-                        ended.put(Ended(job))
+                        done = Ended(job, error)
+                    # The caller may decide, from how this one went, that there is to be no next one.
+                    seen = threading.Event()
+                    ended.put((done, seen))
+                    seen.wait()
             except BaseException as error:  # the iterator of jobs failed
                 ended.put(error)
             finally:
@@ -65,7 +68,8 @@ class Threads:
             found = ended.get()
             if found is None:
                 open_ -= 1
-            elif isinstance(found, Ended):
-                yield found
+            elif isinstance(found, tuple):
+                yield found[0]
+                found[1].set()
             else:
                 raise found

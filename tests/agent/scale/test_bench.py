@@ -1,0 +1,235 @@
+"""Batches: nothing is lost, nothing is done twice, and what is no answer is not recorded as one."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.errors import UsageError
+from agent.scale import work
+from agent.scale.bench import bench, plan_of, resumed, run_folder
+from agent.scale.store import RunStore
+from tests.agent.scale.batches import Quiet, batch, make_tasks, settle
+from tests.openai_server import Reply, serve, status
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(work, "PAUSES", (0.01,))
+    monkeypatch.setenv("FIXBUG_MAX_RETRIES", "0")
+
+
+def attempts_in(folder: Path) -> dict[str, dict[str, Any]]:
+    return {
+        f"{path.parts[-3]}/{path.parts[-2]}": json.loads(path.read_text())
+        for path in sorted(folder.glob("*/*/attempt.json"))
+    }
+
+
+def test_a_batch_and_the_same_command_again(tmp_path: Path) -> None:
+    """Counts, costs, predictions or intervals that do not follow from the attempts; attempts made twice."""
+    tasks = make_tasks(tmp_path / "tasks", ["good-1", "bad-1", "idle-1"])
+    with serve(settle) as server:
+        request = batch(tasks, server.base_url, tmp_path / "runs", attempts=2)
+        found = bench(request, Quiet(), submission="mine")
+        asked = len(server.requests)
+        again = bench(request, watcher := Quiet())
+        assert len(server.requests) == asked
+    assert watcher.ended == []
+    data = found.results.data
+    assert found.complete
+    assert (data["attempts"], data["ended"], data["resolved"]) == (6, 6, 2)
+    assert data["resolved_ids"] == ["good-1"]
+    assert data["causes"] == {"resolved": 2, "its tests fail": 2, "budget: steps": 2}
+    assert data["pass_at"] == {"1": pytest.approx(1 / 3), "2": pytest.approx(1 / 3)}
+    assert data["rate"]["low"] < 1 / 3 < data["rate"]["high"]
+    assert again.results.data == data
+    folder = found.folder
+    rows = [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]
+    assert {row["instance_id"]: bool(row["model_patch"]) for row in rows} == {
+        "bad-1": True, "good-1": True, "idle-1": False,
+    }  # fmt: skip
+    (submission,) = (folder / "submission").iterdir()
+    assert (submission / "logs/good-1/patch.diff").read_text() == rows[1]["model_patch"]
+    assert {entry.name for entry in submission.iterdir()} == {
+        "all_preds.jsonl", "metadata.yaml", "README.md", "logs", "trajs",
+    }  # fmt: skip
+    assert json.loads((folder / "run.json").read_text())["asked"]["instances"] == [
+        "bad-1",
+        "good-1",
+        "idle-1",
+    ]
+
+
+def test_the_environments_failures_are_no_answers(tmp_path: Path) -> None:
+    """An endpoint's failure counted as an unsolved bug; a batch that does not go on once it is cured."""
+    tasks = make_tasks(tmp_path / "tasks", ["good-1", "good-2"])
+    broken = True
+
+    def sometimes(request: dict[str, Any]) -> Reply:
+        return status(500, "overloaded") if broken and "good-2" in json.dumps(request) else settle(request)
+
+    with serve(sometimes) as server:
+        request = batch(tasks, server.base_url, tmp_path / "runs")
+        first = bench(request, Quiet())
+        assert not first.complete
+        assert set(attempts_in(first.folder)) == {"good-1/1"}
+        assert first.results.data["failures"]["good-2/1"]["type"] == "ModelError"
+        (line,) = (first.folder / "failures.jsonl").read_text().splitlines()
+        assert json.loads(line)["tries"] == 2
+        broken = False
+        second = bench(resumed(first.folder, request), Quiet())
+    assert second.complete
+    assert second.results.data["resolved_ids"] == ["good-1", "good-2"]
+
+
+def test_what_would_fail_every_attempt_ends_the_run(tmp_path: Path) -> None:
+    """Two thousand attempts against an endpoint that is gone, each with its own patience."""
+    tasks = make_tasks(tmp_path / "tasks", [f"good-{n}" for n in range(12)])
+    with serve(lambda request: status(500, "gone")) as server:
+        found = bench(batch(tasks, server.base_url, tmp_path / "runs"), Quiet())
+    assert not found.complete
+    assert "fails every attempt" in found.stopped
+    assert len(found.failures) < 12
+
+
+def test_another_question_under_the_same_name_is_refused(tmp_path: Path) -> None:
+    """A run whose later half was made with other settings than its first."""
+    tasks = make_tasks(tmp_path / "tasks", ["good-1"])
+    with serve(settle) as server:
+        request = batch(tasks, server.base_url, tmp_path / "runs", run_id="one")
+        bench(request, Quiet())
+        other = replace(request, base=replace(request.base, budget_steps=9, seed=3))
+        with pytest.raises(UsageError, match=r"budget_steps: was 4, is 9\n  request.seed: was 0, is 3"):
+            bench(other, Quiet())
+        bench(replace(request, workers=7), Quiet())
+
+
+def test_one_process_a_run(tmp_path: Path) -> None:
+    """Two processes that write the same attempts."""
+    first = RunStore(tmp_path / "run", {"schema": 2, "kind": "bench", "asked": {}})
+    with first, pytest.raises(UsageError, match="another process"):
+        RunStore(tmp_path / "run", {"asked": {}}).__enter__()
+    with RunStore(tmp_path / "run", {"asked": {}}):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("run", "said"),
+    [
+        ('{"schema": 99, "kind": "bench", "asked": {}}', "newer fixbug"),
+        ('{"schema": 1, "request": {}}', "one attempt"),
+        ("{", "cannot be read"),
+    ],
+)
+def test_folders_that_are_no_batch(tmp_path: Path, run: str, said: str) -> None:
+    """A traceback, or a folder of something else that is written over."""
+    (tmp_path / "run.json").write_text(run)
+    with pytest.raises(UsageError, match=said):
+        RunStore(tmp_path, {"asked": {}}).__enter__()
+    with pytest.raises(UsageError, match=said):
+        resumed(tmp_path, batch(tmp_path, "http://localhost", tmp_path))
+    assert (tmp_path / "run.json").read_text() == run
+
+
+def test_the_runs_own_bounds(tmp_path: Path) -> None:
+    """A run that goes on past its budget; a bound that loses what was done."""
+    tasks = make_tasks(tmp_path / "tasks", ["good-1", "good-2", "good-3"])
+    with serve(settle) as server:
+        request = batch(tasks, server.base_url, tmp_path / "runs", workers=1, run_tokens=1)
+        found = bench(request, Quiet())
+        assert found.results.data["ended"] == 1
+        assert "tokens are used" in found.stopped
+        whole = bench(replace(request, run_tokens=None), Quiet())
+    assert whole.results.data["ended"] == 3
+
+
+def test_the_plan(tmp_path: Path) -> None:
+    """A dry run that runs or writes something, or does not know what is done already."""
+    tasks = make_tasks(tmp_path / "tasks", ["good-1", "good-2"])
+    with serve(settle) as server:
+        request = batch(tasks, server.base_url, tmp_path / "runs")
+        plan = plan_of(request)
+        assert (plan["left"], plan["done"], plan["estimated_tokens"]) == (2, 0, None)
+        assert not (tmp_path / "runs").exists()
+        bench(replace(request, sample=1), Quiet())
+        assert server.requests
+    plan = plan_of(request)
+    assert plan["left"] == 2, "another selection is another run"
+    assert plan["estimated_tokens"] > 0
+
+
+def command(tasks: Path, base_url: str, runs: Path) -> subprocess.Popen[str]:
+    arguments = [
+        "bench", str(tasks), "--model", "scripted", "--base-url", base_url, "--world-model", "none",
+        "--sandbox", "local", "--budget-steps", "4", "--workers", "2", "--run-dir", str(runs), "--json",
+    ]  # fmt: skip
+    return subprocess.Popen(
+        [sys.executable, "-m", "agent", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def test_killed_at_any_moment(tmp_path: Path) -> None:
+    """A kill that loses an ended attempt, leaves half a one, or makes one twice."""
+    names = [f"good-{n}" for n in range(6)]
+    tasks = make_tasks(tmp_path / "tasks", names)
+    runs = tmp_path / "runs"
+    chance = random.Random(5)
+    with serve(settle) as server:
+        for wanted in (1, 3):
+            process = command(tasks, server.base_url, runs)
+            while len(list(runs.glob("*/*/1/attempt.json"))) < wanted and process.poll() is None:
+                time.sleep(0.05)
+            time.sleep(chance.random())
+            process.kill()
+            process.communicate()
+        before = {path: path.read_text() for path in runs.glob("*/*/1/attempt.json")}
+        process = command(tasks, server.base_url, runs)
+        output, errors = process.communicate()
+    assert process.returncode == 0, errors
+    found = json.loads(output)
+    assert (found["ended"], found["resolved"]) == (6, 6)
+    assert [row["instance_id"] for row in found["by_attempt"]] == names
+    assert all(path.read_text() == text for path, text in before.items())
+    for path in runs.glob("*/*/1/trajectory.jsonl"):
+        assert [json.loads(line)["type"] for line in path.read_text().splitlines()].count("session") == 1
+    assert list(runs.rglob("*.part")) == []
+
+
+def test_ctrl_c_ends_what_runs(tmp_path: Path) -> None:
+    """A first Ctrl-C that throws away what was paid for, or goes on with the rest."""
+    tasks = make_tasks(tmp_path / "tasks", [f"good-{n}" for n in range(8)])
+    runs = tmp_path / "runs"
+    with serve(settle) as server:
+        process = command(tasks, server.base_url, runs)
+        while not list(runs.glob("*/*/1/attempt.json")) and process.poll() is None:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate()
+    found = json.loads(output)
+    assert process.returncode == 3, errors
+    assert "Ctrl-C again" in errors
+    assert 1 <= found["ended"] < 8
+    begun = {path.parent.parent.name for path in runs.glob("*/*/1/trajectory.jsonl")}
+    assert len(begun) == found["ended"]
+
+
+def test_ids_and_folders(tmp_path: Path) -> None:
+    """The same question in two folders, or two questions in one."""
+    tasks = make_tasks(tmp_path / "tasks", ["good-1", "good-2"])
+    request = batch(tasks, "http://localhost:1/v1", tmp_path / "runs")
+    folder = run_folder(request, request.selected())
+    assert folder == run_folder(replace(request, workers=9), request.selected())
+    other = replace(request, pattern="-1")
+    assert folder != run_folder(other, other.selected())
+    assert os.path.commonpath([folder, tmp_path / "runs"]) == str(tmp_path / "runs")
