@@ -1,0 +1,124 @@
+"""Tests that are made to fail: every one of them does, and the file stays what it was otherwise."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox.scoring import control_edit
+
+CODE = '''\
+"""A module."""
+from __future__ import division
+
+import asyncio
+import functools
+import unittest
+
+import pytest
+
+pytestmark = pytest.mark.filterwarnings("default")
+TEXT = """
+def test_in_a_text():
+    pass
+"""
+
+
+@pytest.mark.parametrize(
+    "n",
+    [
+        1,
+        2,
+    ],
+)
+def test_parametrized(n, tmp_path):
+    """What it is called."""
+    assert n
+
+
+@pytest.fixture
+def one(): return 1
+
+
+def test_fixture(one): assert one == 1
+
+
+@pytest.mark.xfail
+def test_expected():
+    assert False
+
+
+if True:
+    def test_nested():
+        def test_inner():
+            return 1
+        assert test_inner() == 1
+
+
+class TestClass:
+    def test_method(self): pass
+
+    @staticmethod
+    def test_static():
+        pass
+
+
+class Case(unittest.TestCase):
+    def test_case(self):
+        with self.assertRaises(AssertionError):
+            assert False
+
+    @unittest.expectedFailure
+    def test_expected(self):
+        self.fail()
+
+
+async def test_coroutine():
+    await asyncio.sleep(0)
+
+
+def test_early():
+    return
+'''
+
+
+def edit(folder: Path, text: str) -> list[Any]:
+    path, out = folder / "test_it.py", folder / "out.jsonl"
+    path.write_bytes(text.encode())
+    control_edit.main("checked", str(out), [str(path), str(folder / "none.py")])
+    first, second = (json.loads(line) for line in out.read_text().splitlines())
+    assert second["tests"] == []
+    return list(first["tests"])
+
+
+def test_nothing_passes_any_more(tmp_path: Path) -> None:
+    """Catches a kind of test that passes in a control run, and one that is not even run."""
+    tests = edit(tmp_path, CODE)
+    assert [name for name, _, _ in tests] == [
+        "test_parametrized", "test_fixture", "test_expected", "test_nested", "TestClass.test_method",
+        "TestClass.test_static", "Case.test_case", "Case.test_expected", "test_coroutine", "test_early",
+    ]  # fmt: skip
+    assert tests[0][1] == "What it is called."
+    assert [name for name, _, xfail in tests if xfail] == ["test_expected"]
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "-rA", "-p", "no:cacheprovider", "test_it.py"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    summary = [
+        line.split()[0] for line in ran.stdout.splitlines() if "test_it.py::" in line and line[0].isupper()
+    ]
+    assert summary
+    assert "PASSED" not in summary
+    assert summary.count("XFAIL") == 2
+
+
+@pytest.mark.parametrize("text", ["def test_x(:\n", "def f():\n    pass\n", "", "\x00"])
+def test_what_cannot_be_changed_stays(tmp_path: Path, text: str) -> None:
+    """Catches a broken or empty file that stops the run, or is changed for nothing."""
+    assert edit(tmp_path, text) == []
+    assert (tmp_path / "test_it.py").read_bytes() == text.encode()
