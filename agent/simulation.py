@@ -113,6 +113,8 @@ def ask(target: str, call: str) -> Asked:
     if not separator or not name or not function:
         raise UsageError(f"FILE::FUNCTION was expected, and {target!r} came", cure="such as shop.py::price")
     file = Path(name)
+    if file.exists() and not file.is_file():
+        raise UsageError(f"{file} is no file", cure="name a Python file")
     try:
         text = file.read_text(encoding="utf-8")
     except OSError as error:
@@ -209,7 +211,8 @@ def simulate(
         same = _same_result(said, seen)
         verdict = "unknown" if same is None else "right" if same else "wrong"
     predicted = as_observed(recorded.trace, asked.program)
-    divergence = first_divergence(predicted, observed, {asked.program.path: asked.source})
+    sources = {asked.program.path: asked.source}
+    divergence = first_divergence(predicted, observed, sources, dense=recorded.dense)
     rows = beside(predicted, observed)
     return Simulated(
         asked, recorded, sample.checked, said, seen, rows, divergence, verdict, limits,

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from agent.simulators import Format
     from sandbox import Kind
 
+MAX_PREDICTION = 5_000_000
+"""Bytes of a recorded prediction."""
+
 
 def simulate(
     target: str,
@@ -77,6 +80,13 @@ def simulate(
 
 def _recorded(asked: Asked, path: Path) -> Sample:
     try:
+        if path.is_file() and path.stat().st_size > MAX_PREDICTION:
+            raise UsageError(
+                f"the prediction {path} has {path.stat().st_size:,} bytes, and {MAX_PREDICTION:,} are read",
+                cure="give the trace of one call",
+            )
+        if path.exists() and not path.is_file():
+            raise UsageError(f"the prediction {path} is no file", cure="name a text file")
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"the prediction {path} cannot be read: {error}", cure="name a text file") from error

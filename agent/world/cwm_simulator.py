@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agent.errors import ModelError, UsageError
+from agent.world.beside import as_observed
 from agent.world.entry import as_answers, as_test, enter_test
 from agent.world.native import Teller, Told
 from agent.world.one_run import CannotEnterError
@@ -48,7 +49,7 @@ class CwmSimulator:
         if self.single:
             trace = as_answers(told.value, scene) if told.value is not None else None
         else:
-            trace = as_test(told.reading.trace, entry, scene)
+            trace = as_test(as_observed(told.reading.trace, entry.program), entry, scene)
         return self._prediction(trace, told, scene, runs, sample)
 
     def _prediction(

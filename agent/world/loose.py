@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
@@ -18,6 +19,8 @@ _BARE = re.compile(
 )
 """A value that should have had quotes around it: ``<Shelf object>``, ``Decimal('1.5')``, ``..``."""
 _DEPTH = 60
+MAX_STARTS = 200
+"""Places at which an answer may begin."""
 
 
 @dataclass
@@ -45,7 +48,7 @@ def _hashable(value: Any) -> Any:
 def read_object(text: str, key: str) -> Loose:
     """The first JSON-like object in ``text`` that has ``key``; half an object where the text ends in it."""
     best = Loose()
-    for found in list(re.finditer(r"\{", text))[:200]:
+    for found in islice(re.finditer(r"\{", text), MAX_STARTS):
         reader = _Reader(text, found.start())
         try:
             value = reader.value(0)

@@ -265,3 +265,15 @@ def test_a_source_with_a_token_in_it_is_not_sent() -> None:
     assert "<|frame_sep|>" in read.forgiven[0]
     with pytest.raises(UsageError):
         simulator.predict(build_scene(PROBED, {"shelf.py": code}, BEFORE), runs=1)
+
+
+def test_comprehensions_are_part_of_their_line() -> None:
+    """Would catch frames that no tracer of ours records being called a divergence."""
+    source = (
+        "from shelf import total\n\ndef test_a():\n    assert [total(None, []) for _ in (1, 2)] == [5, 5]\n"
+    )
+    probed = probe_test("test_a.py", source, "test_a.py::test_a")
+    with told_by(CodeWorldModel(), "full") as (simulator, _, _):
+        (read,) = simulator.simulate(build_scene(probed, {"shelf.py": CODE}, BEFORE), runs=1, samples=1)
+    assert answers(read.trace) == [(1, "p1", "[0, 0]")]
+    assert not any("<listcomp>" in f.function for f in read.trace.frames)
