@@ -6,7 +6,7 @@ standard input, together with ``tracer.py``'s (``sandbox/inside.py``), and is lo
 """
 
 ORDER = (
-    "results", "watchers", "scripts", "with_pytest", "unittest_names", "with_unittest", "with_sympy",
-    "command", "main",
+    "results", "imports", "watchers", "scripts", "with_pytest", "unittest_names", "with_unittest",
+    "with_sympy", "command", "main",
 )  # fmt: skip
 """Each module after those that it imports; the last one's ``main(job)`` is called."""

@@ -11,6 +11,7 @@ import sys
 import traceback
 from typing import Any, Dict, List, Sequence, Tuple
 
+from .imports import OnImport
 from .results import SEVERITY, Results, clock, forget, in_short, relative, without_addresses
 from .scripts import exit_status, flush
 
@@ -41,10 +42,10 @@ def run_bin_test(
     path = os.path.join(config["root"], "bin", "test")
     sys.argv = [path] + list(args) + ["--no-subprocess"]
     sys.path[0:1] = [os.path.dirname(path), config["root"]]
-    finder = _Finder(_Hook(config, tests, watcher, results))
-    sys.meta_path.insert(0, finder)
+    hook = _Hook(config, tests, watcher, results)
     try:
-        runpy.run_path(path, run_name="__main__")
+        with OnImport(_MODULES, hook.into):
+            runpy.run_path(path, run_name="__main__")
         return 0
     except SystemExit as stop:
         return exit_status(stop.code)
@@ -52,40 +53,8 @@ def run_bin_test(
         traceback.print_exc()
         return 1
     finally:
-        sys.meta_path.remove(finder)
         watcher.stop()
         flush()
-
-
-class _Finder:
-    """Hooks the runner's module as soon as it is imported: not before, for options say how sympy is."""
-
-    def __init__(self, hook: "_Hook") -> None:
-        self.hook = hook
-        self.busy = False
-
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        if name not in _MODULES or self.busy:
-            return None
-        from importlib.util import find_spec
-
-        self.busy = True
-        try:
-            spec = find_spec(name)
-        finally:
-            self.busy = False
-        if spec is None or spec.loader is None:
-            return None
-        loader, hook = spec.loader, self.hook
-        execute = loader.exec_module
-
-        def exec_module(module: Any) -> None:
-            execute(module)
-            if hasattr(module, "SymPyTests"):
-                hook.into(module)
-
-        loader.exec_module = exec_module  # type: ignore[method-assign]
-        return spec
 
 
 class _Hook:
@@ -98,6 +67,8 @@ class _Hook:
         self.broken: List[str] = []
 
     def into(self, module: Any) -> None:
+        if not hasattr(module, "SymPyTests"):
+            return
         hook, tests, reporter = self, module.SymPyTests, module.PyTestReporter
         find, test, matches = tests.get_test_files, tests.test, tests.matches
         files = [os.path.join(self.root, t) for t in dict.fromkeys(t.partition("::")[0] for t in self.tests)]

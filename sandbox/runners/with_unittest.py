@@ -12,6 +12,7 @@ import traceback
 import unittest
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
+from .imports import OnImport
 from .results import SEVERITY, Results, clock, forget, in_short, without_addresses
 from .scripts import exit_status, flush, parse
 from .unittest_names import Names, is_wanted
@@ -89,7 +90,12 @@ def run_unittest(
         return hooked.run(argv, lambda: runpy.run_module("unittest", run_name="__main__", alter_sys=True))
     sys.path[0:1] = [os.path.dirname(argv[0])]
     sys.path.append(root)  # for tests that lie elsewhere
-    return hooked.run(argv + labels, lambda: runpy.run_path(argv[0], run_name="__main__"))
+    with OnImport(["django.test.runner"], hooked.collect_only if config["mode"] == "collect" else _nothing):
+        return hooked.run(argv + labels, lambda: runpy.run_path(argv[0], run_name="__main__"))
+
+
+def _nothing(module: Any) -> None:
+    pass
 
 
 class Hook:
@@ -141,6 +147,16 @@ class Hook:
             self.watcher.stop()
             flush()
         return status
+
+    def collect_only(self, module: Any) -> None:
+        """Have Django's runner stop where it knows its tests: making their database takes long."""
+        build = module.DiscoverRunner.build_suite
+
+        def build_suite(runner: Any, *args: Any, **kwargs: Any) -> Any:
+            self.take_over(build(runner, *args, **kwargs), None, None)
+            raise SystemExit(0)
+
+        module.DiscoverRunner.build_suite = build_suite
 
     def functions(self, module: Any) -> List[Any]:
         """Plain test functions of a file that was asked for, which unittest does not know."""
