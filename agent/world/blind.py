@@ -176,8 +176,9 @@ class Blinder:
             return f'probe("{made.asked[0].id}", "reached")'
         asked = []
         for one in made.asked:
-            lazily = "lambda: " if one.lazy and not _suspends(one.node) else ""
-            asked.append(f'probe("{one.id}", {lazily}{self._unparsed(one.node)})')
+            lazily = one.lazy and not _suspends(one.node)
+            name, before = ("probe_later", "lambda: ") if lazily else ("probe", "")
+            asked.append(f'{name}("{one.id}", {before}{self._unparsed(one.node)})')
         if not asked:
             return "pass_by()" if isinstance(made.node, ast.withitem) else "(pass_by())"
         if made.loop is not None:

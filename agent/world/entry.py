@@ -58,15 +58,22 @@ class probe_raises:
         {}return True
 """
 _COLLECT_ERROR = "ANSWERS.append((self.name, repr(error)))\n        "
-FAIL = """\
-def probe_fail():
-    raise AssertionError()
+LATER = """\
+def probe_later(name, block):
+    try:
+        value = block()
+    except Exception as error:
+        value = error
+    return probe(name, value)
 """
 PASS_BY = """\
-def pass_by():
-    return None
+class pass_by:
+    def __enter__(self):
+        return self
+    def __exit__(self, kind, error, trace):
+        return None
 """
-_HELPERS = ("probe", "probe_fail", "pass_by")
+_HELPERS = ("probe", "probe_later", "pass_by")
 
 
 @dataclass(frozen=True)
@@ -99,13 +106,15 @@ def enter_test(scene: Scene, runs: int, *, collecting: bool = False) -> Entry:
     body, moved = OneRun(scene, tree).lines()
     text = Excerpt()
     defined = excerpts(scene, text)
-    if "probe(" in blind:
+    if "probe_warns(" in blind:
+        raise CannotEnterError("warnings are not something that this form can ask for")
+    if "probe(" in blind or "probe_later(" in blind:
         text.add((COLLECTING if collecting else PROBE).splitlines())
     elif collecting:
         text.add(["ANSWERS = []"])
     if "probe_raises(" in blind:
         text.add(RAISES.format(_COLLECT_ERROR if collecting else "").splitlines())
-    text.add(FAIL.splitlines() if "probe_fail(" in blind else [])
+    text.add(LATER.splitlines() if "probe_later(" in blind else [])
     text.add(PASS_BY.splitlines() if "pass_by(" in blind else [])
     dropped, imports = moved | _decorators(tree), _imports(blind, defined)
     for number, line in enumerate(blind.splitlines(), 1):

@@ -149,3 +149,20 @@ def test_answers_that_are_no_literals() -> None:
     assert [f.value for f in back.frames] == ["<Foo object>", "[1, 2]"]
     assert as_answers("None", there) is None
     assert as_answers("[1, 2]", there) is None
+
+
+def test_questions_that_may_raise_are_answered() -> None:
+    """Catches helpers that the entry form lacks: operands behind ``or``, and blocks that are passed by."""
+    source = (
+        "def test_late():\n    x = None\n    with assert_logs():\n        x = 0\n"
+        "    assert x is None or x.missing == 3\n"
+    )
+    entry = enter_test(Scene(probe_test("t.py", source, "t.py::test_late"), ()), 1)
+    calls = [
+        f
+        for f in record(entry.source, entry=entry.main).frames
+        if f.function == "probe" and f.event == "call"
+    ]
+    assert [f.locals["name"] for f in calls] == ["'p1'", "'p2'"]
+    assert calls[0].locals["value"] == "0"
+    assert str(calls[1].locals["value"]).startswith("AttributeError(")
