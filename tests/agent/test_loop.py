@@ -9,7 +9,9 @@ import pytest
 
 from agent.errors import ModelError, NotReproduced, UsageError
 from agent.fix import fix, resume_request
+from agent.llm.settings import load_settings
 from agent.outcome import Outcome
+from agent.simulators import simulating_settings
 from tests.agent import player as p
 from tests.agent.world.cwm_server import CodeWorldModel
 from tests.openai_server import call, serve, status, text, tools
@@ -323,3 +325,16 @@ def test_another_model_simulates_in_cwms_own_form(tmp_path: Path, monkeypatch: p
     assert {(row["dense"], row["resampled"], row["repaired"]) for row in rows if "sample" in row} == {
         (True, 0, 0)
     }
+
+
+def test_a_key_goes_to_its_own_endpoint_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The proposer's key being sent to whoever serves the model that only simulates."""
+    monkeypatch.setenv("FIXBUG_API_KEY", "sk-proposer")
+    monkeypatch.delenv("FIXBUG_SIM_API_KEY", raising=False)
+    settings = load_settings(model="m", base_url="http://127.0.0.1:1/v1")
+    other = simulating_settings("cwm", "http://127.0.0.1:2/v1", settings)
+    assert (other.model, other.key()) == ("cwm", "none")
+    same = simulating_settings("cwm", None, settings)
+    assert (same.model, same.base_url, same.key()) == ("cwm", "http://127.0.0.1:1/v1", "sk-proposer")
+    monkeypatch.setenv("FIXBUG_SIM_API_KEY", "sk-simulator")
+    assert simulating_settings("cwm", "http://127.0.0.1:2/v1", settings).key() == "sk-simulator"
