@@ -19,7 +19,7 @@ from agent.errors import PatchDoesNotApply
 from agent.record import write_atomically
 from agent.scale.candidates import Candidate
 from agent.scale.nearest import nearest_tests
-from agent.scale.parts import code_of, tests_of
+from agent.scale.parts import brought_tests, code_of
 from agent.scale.pool import Executed, Pool
 from agent.scale.suites import Suite
 from sandbox import Sandbox, SandboxSpec, open_sandbox
@@ -97,7 +97,7 @@ class _Tests:
 def _brought(candidates: Sequence[Candidate], most: int) -> list[_Tests]:
     found: dict[str, _Tests] = {}
     for candidate in candidates:
-        parts = tests_of(candidate.patch)
+        parts = brought_tests(candidate.patch)
         text = "".join(parts.values())
         if parts and text not in found:
             found[text] = _Tests(candidate.order, text, tuple(parts))

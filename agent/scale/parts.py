@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from agent.errors import PatchDoesNotApply
 from agent.patch import Part, is_test_path, split, without_tests
 
-__all__ = ["code_of", "is_scratch", "tests_of"]
+__all__ = ["brought_tests", "code_of"]
 
 _SCRATCH = re.compile(
     r"(^|[_-])(test|tests|repro|reproduce|reproducer|reproduction|debug|demo|verify|check)([_-]|$)"
@@ -16,7 +16,7 @@ _SCRATCH = re.compile(
 _SCRATCH_SUFFIXES = (".py", ".md", ".txt", ".sh")
 
 
-def is_scratch(part: Part) -> bool:
+def _is_scratch(part: Part) -> bool:
     """A new file at the repository's root whose name says that it only tries something out."""
     path = PurePosixPath(part.path)
     return (
@@ -32,10 +32,10 @@ def code_of(patch: str) -> str:
 
     Raises ``PatchDoesNotApply`` where it is no unified diff.
     """
-    return "".join(part.text for part in split(without_tests(patch)[0]) if not is_scratch(part))
+    return "".join(part.text for part in split(without_tests(patch)[0]) if not _is_scratch(part))
 
 
-def tests_of(patch: str) -> dict[str, str]:
+def brought_tests(patch: str) -> dict[str, str]:
     """Test file → the part of ``patch`` that adds or changes it. None where the patch is no diff.
 
     Only files that hold tests: what steers how tests are run (conftest.py, configuration) stays out, so that

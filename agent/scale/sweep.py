@@ -20,7 +20,7 @@ from agent.scale.estimators import Interval, Paired, bootstrap, paired, pass_at_
 from agent.scale.pool import Executed, Need, Pool
 from agent.scale.selectors import NAMES, Selector, choose, expected, selector
 
-__all__ = ["MISSING", "Cost", "Point", "Sweep", "Unavailable", "pools_of", "sweep"]
+__all__ = ["MISSING", "Cost", "Point", "Sweep", "Unavailable", "sweep"]
 
 SWEEP_VERSION = 1
 PASS = "pass@k"
@@ -110,18 +110,10 @@ class Sweep:
         """The object that ``--json`` prints (documented in docs/scaling.md)."""
         whole = asdict(replace(self, columns={}))
         del whole["columns"]
-        for compared in whole["versus"].values():
-            for name, found in compared.items():
-                found["told"] = Paired(**{**found, "difference": Interval(**found["difference"])}).told
-                compared[name] = found
+        for name, compared in self.versus.items():
+            for base, found in compared.items():
+                whole["versus"][name][base]["told"] = found.told
         return {"schema": SWEEP_VERSION, **whole}
-
-
-def pools_of(
-    candidates: CandidateSet, executed: Mapping[str, Pool] | None = None
-) -> dict[str, Pool]:  # fmt: skip
-    """Instance → its candidates; those that were executed with what that gave."""
-    return {name: (executed or {}).get(name) or Pool(found) for name, found in candidates.by_instance.items()}
 
 
 def sweep(
@@ -214,9 +206,12 @@ def _kept(
     pools: Mapping[str, Pool], tried: Iterable[Selector]
 ) -> tuple[list[str], dict[str, tuple[str, ...]]]:
     """The instances that every selector can be tried on, and the others by what they lack."""
-    needs: dict[Need, None] = {"labels": None}
-    for found in tried:
-        needs |= dict.fromkeys(need for need in found.needs if need in ("regression", "predictions"))
+    wanted = {need for found in tried for need in found.needs}
+    needs: list[Need] = ["labels"]
+    if wanted & {"regression", "reproduction"}:  # executed; a set of candidates need not bring tests
+        needs.append("regression")
+    if "predictions" in wanted:
+        needs.append("predictions")
     left: dict[str, tuple[str, ...]] = {}
     kept = list(pools)
     for need in needs:

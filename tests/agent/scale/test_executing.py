@@ -12,7 +12,7 @@ import pytest
 from agent.scale.candidates import Candidate
 from agent.scale.executing import ExecutionSettings, execute
 from agent.scale.nearest import changed_names, nearest_tests
-from agent.scale.parts import code_of, tests_of
+from agent.scale.parts import brought_tests, code_of
 from agent.scale.selectors import selector
 from agent.scale.suites import PytestSuite, Ran, RowSuite
 from sandbox import Sandbox, SandboxSpec, open_sandbox
@@ -102,9 +102,7 @@ def test_existing_and_brought_tests_tell_the_patches_apart(spec: SandboxSpec, tm
     assert len(suite.asked) == before, "everything is in the cache"
     more = candidates(*(c.patch for c in found), cart("    return len(list(items))"))
     execute(more, spec, suite, ExecutionSettings(tmp_path))
-    assert len(suite.asked) == before + 3, (
-        "the base anew, as the tests nearest to all patches may differ; one patch"
-    )
+    assert len(suite.asked) == before + 5, "the base commit (two batches, brought tests) and one patch"
 
 
 def test_a_patch_that_does_not_apply_is_an_answer(spec: SandboxSpec, tmp_path: Path) -> None:
@@ -170,8 +168,8 @@ def test_code_and_tests_of_a_patch() -> None:
         + new_file("reproduce_bug.py", "print(1)")
     )
     assert code_of(whole) == RIGHT
-    assert list(tests_of(whole)) == ["tests/test_count.py"]
-    assert tests_of("no diff") == {}
+    assert list(brought_tests(whole)) == ["tests/test_count.py"]
+    assert brought_tests("no diff") == {}
 
 
 ROW = {
@@ -195,3 +193,20 @@ def test_a_log_is_read_by_the_rows_own_parser() -> None:
         "test_s (a.B) ... skipped 'no'\n>>>>> End Test Output\ntest_w (a.B) ... ok\n"
     )
     assert RowSuite(ROW)._parsed(log) == {"test_y (a.B)": True, "test_z (a.B)": False}
+
+
+def test_a_rows_command_is_run_on_the_files_that_are_asked_for(spec: SandboxSpec) -> None:
+    """Its own command and parser, on a real tree; a file that fails is told from one that is not there."""
+    row = {
+        **ROW,
+        "environment": {
+            "test_cmd": "python -m pytest -rA -p no:cacheprovider",
+            "eval_commands": ["export A=1"],
+        },
+        "log_parser": "parse_log_pytest_v2",
+    }
+    with open_sandbox(spec) as box:
+        ran = RowSuite(row).run(box, ["tests/test_stock.py", "tests/test_odd.py"], 60)
+        assert ran.outcomes == {"tests/test_stock.py::test_left": True, "tests/test_odd.py::test_odd": False}
+        assert not ran.timed_out
+        assert True not in RowSuite(row).run(box, ["tests/test_none.py"], 60).outcomes.values()

@@ -100,6 +100,15 @@ def test_instances_that_were_not_executed_are_left_out_of_every_selector() -> No
     assert list(result.left_out.values()) == [("i1",)]
 
 
+def test_reproduction_alone_leaves_out_what_was_not_executed() -> None:
+    """Without results every candidate would look as if it failed every test."""
+    found = candidates(MIXED, MIXED)
+    key = found.by_instance["i0"][0].key
+    run = Executed(True, 1, 1, {"0:t": True})
+    result = swept(found, [2], {"i0": Pool(found.by_instance["i0"], {key: run})}, names=["reproduction"])
+    assert result.instances == ("i0",)
+
+
 def test_labels_that_are_missing() -> None:
     """An instance without all labels is left out and named; none with all: refused."""
     found = candidates(MIXED, [("x = 2", None), ("x = 3", True)])
