@@ -29,7 +29,8 @@ _UPLOADED_AGAIN = ("atomicwrites",)
 _BUILDERS = datetime(2020, 1, 1, tzinfo=UTC)
 """setuptools of then builds what was written for older ones, by the interface that uv uses (PEP 517)."""
 _NOT_A_NAME = re.compile(r"git\+|hg\+|svn\+|bzr\+|https?://|file:|^[./]|^-")
-_UNREACHABLE = re.compile(r"(?:Failed to fetch|Request failed)[^\n]*/simple/[^\n]*|dns error[^\n]*")
+# an address of the project's own (a repository, an archive) is another matter
+_UNREACHABLE = re.compile(r"(?:Failed to fetch|Request failed)[^\n]*/simple/[^\n]*")
 _PINNED = re.compile(r"^([A-Za-z0-9][\w.-]*(?:\[[^\]]*\])?)\s*(?:[=<>!~]=?|===)[^;#]*(;[^#]*)?")
 
 

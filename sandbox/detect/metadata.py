@@ -58,7 +58,9 @@ def read_metadata(texts: Mapping[str, str]) -> Metadata:
     extras: dict[str, Lines] = {name: _lines(value) for name, value in pep621.items()}
     for more in (_sections(cfg, "options.extras_require"), setup.get("extras_require")):
         for name, value in (more if isinstance(more, dict) else {}).items():
-            extras.setdefault(name.partition(":")[0], _lines(value))
+            extra = name.partition(":")[0]  # test:python_version<"3" is an extra with a condition
+            if extra:
+                extras.setdefault(extra, _lines(value))
     for name, value in _table(flit, "requires-extra").items():
         extras.setdefault(name, _lines(value))
     for name in _table(poetry, "extras"):
