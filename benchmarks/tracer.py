@@ -190,7 +190,8 @@ def with_pysnooper(work, path):
 def with_hunter(work, path):
     out = open(path, "w")
     def go():
-        tracing = hunter.trace(module=work.module, action=hunter.VarsSnooper(stream=out))
+        tellers = [hunter.CodePrinter(stream=out), hunter.VarsSnooper(stream=out)]  # each line, each change
+        tracing = hunter.trace(module=work.module, actions=tellers)
         try:
             work()
         finally:

@@ -35,6 +35,7 @@ Calls, lines, returns and exceptions go on with ``TAB index=value`` for each loc
 strings.
 """
 
+import _thread
 import ast
 import builtins
 import collections
@@ -56,7 +57,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
 # Tests mock builtins, ``os`` and ``time``: everything needed while they run is bound here.
 _open, _close, _fallocate = os.open, os.close, getattr(os, "posix_fallocate", None)
 _truncate, _getpid, _clock = os.ftruncate, os.getpid, time.monotonic
-_get_ident, _getframe = threading.get_ident, sys._getframe
+_get_ident, _getframe, _threads = threading.get_ident, sys._getframe, _thread._count
 _id, _type, _len, _repr, _sorted, _range, _str, _min, _max = id, type, len, repr, sorted, range, str, min, max
 _mmap, _islice = mmap.mmap, itertools.islice
 _dumps = __import__("json").JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
@@ -86,12 +87,16 @@ _ATOMS = frozenset(id(t) for t in (int, float, complex, bool, str, bytes, type(N
 _PLAIN = frozenset(  # immutable, written in C, and described by their own repr without calling back
     id(t) for t in (range, decimal.Decimal, datetime.date, datetime.timedelta)
 )
+_PATTERN: Any = type(_ADDRESS)
 _FUNCTIONS = frozenset(
     id(t) for t in (types.FunctionType, types.BuiltinFunctionType, types.GeneratorType, types.CoroutineType)
 )
 _BASES = frozenset(
     id(t) for t in (str, int, float, bytes, list, tuple, set, frozenset, dict, collections.deque)
 )
+
+
+_CONSTANTS = {id(value): b'"%b"' % repr(value).encode("ascii") for value in (None, True, False)}
 
 
 def describe(value: Any) -> str:
@@ -133,6 +138,15 @@ def _describe(value: Any, depth: int, nodes: List[int], inside: bool) -> str:
         return _atom(value, kind)
     if nodes[0] < 0:
         return "..."
+    shape, helper, name, _ = _shapes.get(_id(kind)) or _shape(kind)
+    if shape == _LEAF or (inside and (shape in (_STATE, _SLOTS))):
+        return "<%s>" % name
+    if shape == _STATE:
+        state = helper(value)
+        found = [*_islice(state.items(), ITEMS + 1)] if _type(state) is dict else []
+        if found and all(_type(k) is str for k, _ in found):
+            parts = ["%s=%s" % (k, _describe(v, depth - 1, nodes, True)) for k, v in found[:ITEMS]]
+            return "<%s %s%s>" % (name, " ".join(parts), " ..." if _len(found) > ITEMS else "")
     if kind is list:
         return "[%s]" % _items(value, list, depth, nodes)
     if kind is tuple:
@@ -144,6 +158,8 @@ def _describe(value: Any, depth: int, nodes: List[int], inside: bool) -> str:
         shown = _members(value, kind, depth, nodes)
         shown = "{%s}" % shown if shown else "set()" if kind is set else ""
         return shown if kind is set else "frozenset(%s)" % shown
+    if kind is _PATTERN:
+        return "<%s>" % name
     if _id(kind) in _PLAIN:
         return _repr(value)[: 2 * CHARS]
     if _id(kind) in _FUNCTIONS:
@@ -302,41 +318,51 @@ def _members(value: Any, base: Any, depth: int, nodes: List[int]) -> str:
 # when it is described: the identities of what its description looked at, and their types. Identity
 # alone is not enough, for what was freed leaves its address to another. So a mark holds atoms (numbers,
 # strings, types), which cannot be freed then; for all else the type says what the description says, or
-# there is a mark of it in the mark.
+# there is a mark of it in the mark. What is frozen (a tuple of numbers, a builtin function) needs no second
+# look while it is the same object.
 
 _HELD, _LEAF, _NAMED, _LIST, _BASED, _MAP, _SET, _STATE, _SLOTS, _AGAIN = _range(10)
 _EMPTY = -1
+_NO_IDS: List[int] = []
 _FIRST = slice(0, ITEMS)
+_flags_of = type.__dict__["__flags__"].__get__
+_weaks_of = type.__dict__["__weakrefoffset__"].__get__
+_dicts_of = type.__dict__["__dictoffset__"].__get__
+_HEAP, _IMMUTABLE = 1 << 9, 1 << 8  # Py_TPFLAGS_HEAPTYPE; Py_TPFLAGS_IMMUTABLETYPE, from 3.10 on
+_FIXED = frozenset([_id(types.BuiltinFunctionType)])
 _iter_set, _keys, _values = set.__iter__, dict.__iter__, dict.values
-_shapes: Dict[int, Tuple[int, Any, Any]] = {}
-"""id of a type → how to look at its instances (above), a helper, and the type: its id stays its own"""
+_shapes: Dict[int, Tuple[int, Any, str, Any]] = {}
+"""id of a type → how to look at its instances (above), a helper, its name, and the type (so its id stays)"""
 
 
 class _Mark:
-    __slots__ = ("held", "helper", "ids", "kind", "others", "shape", "size")
+    __slots__ = ("frozen", "held", "helper", "ids", "kind", "names", "others", "shape", "size")
 
     kind: Any
     shape: int
     helper: Any
     size: int
     ids: List[int]
+    names: str
+    """of an instance's attributes"""
+    frozen: bool
     held: Any
     others: Sequence[Tuple[int, Any, Any, Any, Optional["_Mark"]]]
     """of the parts that are not held: index and type; where that does not say it all, a function and its
     result, or a mark"""
 
 
-def _shape(kind: Any) -> Tuple[int, Any, Any]:
+def _shape(kind: Any) -> Tuple[int, Any, str, Any]:
     found = _shapes.get(_id(kind))
     if found is None:
         if _len(_shapes) > 1000:
             _shapes.clear()
-        found = _shapes[_id(kind)] = (*_shape_of(kind), kind)
+        found = _shapes[_id(kind)] = (*_shape_of(kind), _name_of(kind), kind)
     return found
 
 
 def _shape_of(kind: Any) -> Tuple[int, Any]:
-    if _id(kind) in _ATOMS or _id(kind) in _PLAIN:
+    if _id(kind) in _ATOMS or _id(kind) in _PLAIN or kind is _PATTERN:
         return _HELD, None
     if kind is list or kind is tuple:
         return _LIST, None
@@ -421,7 +447,7 @@ def _parts(value: Any, shape: int, helper: Any) -> Tuple[int, List[Any]]:
         state = helper(value)
         if _type(state) is not dict:
             return _EMPTY, []
-        return _min(_len(state), ITEMS + 1), [*_islice(state, ITEMS + 1), *_islice(state.values(), ITEMS + 1)]
+        return _min(_len(state), ITEMS + 1), [*_islice(state.values(), ITEMS)]
     if shape == _BASED:
         if helper is _args_of:
             value, helper = _args_of(value), tuple
@@ -438,15 +464,37 @@ def _parts(value: Any, shape: int, helper: Any) -> Tuple[int, List[Any]]:
     return 0, found
 
 
+def _is_bare_tuple(kind: Any) -> bool:
+    """Whether nobody can tell when a tuple of a type dies: what it holds may be held through it."""
+    if kind is tuple:
+        return True
+    if _weaks_of(kind) or _dicts_of(kind):
+        return False
+    mro = _mro_of(kind)
+    return any(base is tuple for base in mro) and not any("__del__" in _dict_of(base) for base in mro)
+
+
+def _may_turn(kind: Any) -> bool:
+    """Whether an instance of a type may be given another class."""
+    return bool(_flags_of(kind) & (_HEAP | _IMMUTABLE) == _HEAP)
+
+
+def _names(state: Dict[Any, Any], size: int) -> str:
+    """An instance's attributes in one string: made and compared in no time, and without their own code."""
+    return "\0".join(state if size <= ITEMS else _islice(state, ITEMS))
+
+
 def _mark(value: Any, kind: Any, depth: int, inside: bool) -> Optional[_Mark]:
     """A mark of what ``_describe`` shows of ``value``; None where it can only be described again."""
-    shape, helper, _ = _shape(kind)
+    shape, helper, _, _ = _shape(kind)
     if shape == _AGAIN:
         return None
     if inside and shape in (_STATE, _SLOTS):
         shape = _LEAF
     mark = _Mark()
     mark.kind, mark.shape, mark.helper, mark.others = kind, shape, helper, ()
+    mark.held, mark.size, mark.ids = None, _EMPTY, _NO_IDS
+    mark.frozen = shape == _HELD or _id(kind) in _FIXED or (shape == _LEAF and not _may_turn(kind))
     if shape == _HELD:
         mark.held = value
     elif shape == _NAMED:
@@ -462,11 +510,14 @@ def _mark(value: Any, kind: Any, depth: int, inside: bool) -> Optional[_Mark]:
         if mark.size == _EMPTY:
             return None
         mark.ids = [*map(_id, parts)]
-        shapes = [_shape(_type(part))[0] for part in parts]
+        if shape == _STATE:
+            mark.names = _names(helper(value), mark.size)
+        immutable = kind is tuple or kind is frozenset or (shape == _BASED and helper is tuple)
+        shapes = [(_shapes.get(_id(_type(part))) or _shape(_type(part)))[0] for part in parts]
         if shapes.count(_HELD) == _len(parts):
-            mark.held = parts
+            mark.held, mark.frozen = parts, immutable
             return mark
-        mark.held = [part for part, known in zip(parts, shapes) if known == _HELD]
+        keep = [part for part, known in zip(parts, shapes) if known == _HELD]
         others = []
         for index, known in enumerate(shapes):
             if known != _HELD:
@@ -476,10 +527,17 @@ def _mark(value: Any, kind: Any, depth: int, inside: bool) -> Optional[_Mark]:
                     deeper = _mark(part, _type(part), depth - 1, True)
                     if deeper is None:
                         return None
+                    atoms_only = deeper.frozen and not deeper.others and deeper.shape != _NAMED
+                    if atoms_only and deeper.size <= ITEMS and _is_bare_tuple(_type(part)):
+                        keep.append(part)
+                        continue
+                    immutable = immutable and deeper.frozen
                     if deeper.shape == _NAMED:
                         helper, held, deeper = deeper.helper, deeper.held, None
+                elif known != _LEAF or _may_turn(_type(part)):
+                    immutable = False
                 others.append((index, _type(part), helper, held, deeper))
-        mark.others = others
+        mark.held, mark.others, mark.frozen = keep, others, immutable
     return mark
 
 
@@ -490,16 +548,17 @@ def _marked(value: Any, kind: Any) -> Optional[_Mark]:
         return None
 
 
-_described: Dict[int, Tuple[_Mark, str]] = {}
+_described: Dict[int, Tuple[_Mark, bytes]] = {}
 """id of a value → a mark and the description that goes with it; whose id it is now, the mark tells"""
 
 
-def _known(value: Any, kind: Any) -> Tuple[Any, str]:
-    """A mark (or ``_OPAQUE``) and the description of a value: those made before where they still hold."""
+def _known(value: Any, kind: Any) -> Tuple[Any, bytes]:
+    """A mark (or ``_OPAQUE``) and the description of a value, as the record has it: those made before where
+    they still hold."""
     known = _described.get(_id(value))
     if known is not None and known[0].kind is kind and _same(value, known[0]):
         return known
-    text = describe(value)
+    text = _quote(describe(value)).encode("ascii")
     made = _marked(value, kind)
     if made is None:
         return _OPAQUE, text
@@ -514,16 +573,19 @@ def _same(value: Any, mark: _Mark) -> bool:
     try:
         shape = mark.shape
         if shape == _LIST:  # the commonest first, without a call
-            size, parts = _len(value), value[:ITEMS]
+            size = _len(value)
+            parts = value if size <= ITEMS else value[:ITEMS]
         elif shape == _STATE:
-            parts = mark.helper(value)
-            size = _len(parts)
-            if _type(parts) is not dict:
+            state = mark.helper(value)
+            size = _len(state)
+            if _type(state) is not dict:
                 return False
-            if size > ITEMS:
-                size, parts = _parts(value, shape, mark.helper)
+            if size <= ITEMS:
+                names, parts = "\0".join(state), [*state.values()]
             else:
-                parts = [*parts, *parts.values()]
+                size, names, parts = ITEMS + 1, _names(state, size), [*_islice(state.values(), ITEMS)]
+            if names != mark.names:
+                return False
         elif shape == _LEAF:
             return True
         elif shape == _NAMED:
@@ -536,14 +598,24 @@ def _same(value: Any, mark: _Mark) -> bool:
             return False
         for index, kind, helper, held, deeper in mark.others:
             part = parts[index]
-            if (
-                _type(part) is not kind
-                or (helper is not None and helper(part) != held)
-                or (deeper is not None and not _same(part, deeper))
-            ):
+            if _type(part) is not kind:
+                return False
+            if deeper is not None:
+                if kind is list:  # the commonest, without a call
+                    size = _len(part)
+                    if (
+                        size != deeper.size
+                        or [*map(_id, part if size <= ITEMS else part[:ITEMS])] != deeper.ids
+                    ):
+                        return False
+                    if not deeper.others:
+                        continue
+                if not _same(part, deeper):
+                    return False
+            elif helper is not None and helper(part) != held:
                 return False
         return True
-    except RuntimeError:  # another thread changes it meanwhile
+    except (RuntimeError, IndexError, TypeError):  # another thread changes it meanwhile; names that are none
         return False
 
 
@@ -735,13 +807,15 @@ def _full(data: bytes) -> int:
 class _Plan:
     """What is known of a statement that was announced: where it may lead, and what it may bind."""
 
-    __slots__ = ("exact", "head", "kept", "look", "silent", "statement", "steps", "suspended")
+    __slots__ = ("exact", "head", "kept", "look", "quiet", "silent", "statement", "steps", "suspended")
 
-    def __init__(self, statement: int, silent: Any, exact: bool, look: "_Pairs") -> None:
+    def __init__(self, statement: int, silent: Any, exact: bool, look: "_Pairs", quiet: bool = False) -> None:
         self.statement, self.silent, self.exact = statement, silent, exact
         self.head = b"%d" % statement
         self.look = look
         """index and name of locals that the statement may bind or unbind"""
+        self.quiet = quiet
+        """whether it changes no object, unless it runs Python code on the way (a property, an operator)"""
         self.steps: Dict[int, _Step] = {}
         """line of the next event → what to do then; only where that is always the same"""
         self.kept = False
@@ -761,10 +835,10 @@ class _Plan:
 class _Step:
     """From one statement to the next, where the first may bind one local or none."""
 
-    __slots__ = ("changed", "exact", "index", "name", "pair", "plan", "unchanged")
+    __slots__ = ("changed", "exact", "index", "name", "pair", "plan", "quiet", "unchanged")
 
-    def __init__(self, plan: _Plan, look: "_Pairs") -> None:
-        self.plan, self.exact = plan, plan.exact
+    def __init__(self, plan: _Plan, look: "_Pairs", quiet: bool) -> None:
+        self.plan, self.exact, self.quiet = plan, plan.exact, quiet
         self.unchanged = plan.head + b"\n"
         self.pair = look[0] if look else (0, "")
         self.index, self.name = self.pair
@@ -777,6 +851,7 @@ class _Function:
     __slots__ = (
         "always",
         "binds",
+        "cells",
         "code",
         "entry",
         "exact",
@@ -787,6 +862,7 @@ class _Function:
         "inlined_at",
         "key",
         "names",
+        "noisy",
         "opcodes",
         "plans",
         "prefixes",
@@ -806,30 +882,41 @@ class _Function:
         self.plans: Dict[int, _Plan] = {}
         self.binds: Optional[Dict[int, Set[str]]] = None
         self.always: Set[str] = set()
+        self.noisy: Set[int] = set()
+        """statements that may change objects: what has been shown is looked at again after them"""
+        self.cells: _Pairs = ()
+        """locals that a nested function may bind; they are always looked at again"""
         if code.co_name != "<module>":
             self._read_bindings()
-        self.entry = _Plan(0, None, False, self.plan(code.co_firstlineno).look)
+        if self.binds is not None:
+            shared = {*code.co_cellvars, *code.co_freevars}
+            self.cells = tuple(pair for pair in self.full if pair[1] in shared)
+        self.entry = _Plan(0, None, False, self.full, self.binds is not None)
 
     def _read_bindings(self) -> None:
-        """What each statement can bind, by its instructions (trusted from 3.8 on)."""
-        if sys.version_info < (3, 8):
-            return
+        """What each statement can bind, and whether it is quiet, by its instructions."""
         code = self.code
         binds: Dict[int, Set[str]] = {}
-        always = {*code.co_cellvars, *code.co_freevars}
-        local = frozenset(dis.haslocal)
+        shared = {*code.co_cellvars, *code.co_freevars}
+        always: Set[str] = set()
+        local, cell = frozenset(dis.haslocal), frozenset(dis.hasfree)
         lines = _lines_of(code)
+        before = ""
         for instruction in dis.get_instructions(code):
-            if instruction.opcode not in local or instruction.opname in _READERS:
+            name, line = instruction.opname, lines.get(instruction.offset)
+            statement = 0 if line is None else self.first.get(line, line)
+            if not _is_quiet(name, instruction.argrepr, before):
+                self.noisy.add(statement)
+            before = name
+            if name in _READERS or instruction.opcode not in (cell if name in _CELL_WRITERS else local):
                 continue
             bound = instruction.argval if _type(instruction.argval) is tuple else (instruction.argval,)
-            line = lines.get(instruction.offset)
-            if not all(name in code.co_varnames or name in always for name in bound):
+            if not all(n in code.co_varnames or n in shared for n in bound):
                 return
-            if line is None or instruction.opname not in _WRITERS:
+            if line is None or (name not in _WRITERS and name not in _CELL_WRITERS):
                 always.update(bound)
             else:
-                binds.setdefault(self.first.get(line, line), set()).update(bound)
+                binds.setdefault(statement, set()).update(bound)
         self.always, self.binds = always, binds
 
     def plan(self, line: int) -> _Plan:
@@ -839,7 +926,8 @@ class _Function:
             bound = self.always | self.binds.get(statement, set())
             look = tuple(pair for pair in look if pair[1] in bound)
         exact = self.exact or statement != line or line + 1 in self.first
-        found = self.plans[line] = _Plan(statement, self.silent.get(statement), exact, look)
+        quiet = self.binds is not None and statement not in self.noisy
+        found = self.plans[line] = _Plan(statement, self.silent.get(statement), exact, look, quiet)
         found.kept = True
         return found
 
@@ -849,6 +937,77 @@ class _Function:
 
 _READERS = frozenset(["LOAD_FAST", "LOAD_FAST_CHECK", "LOAD_FAST_LOAD_FAST", "LOAD_CLOSURE"])
 _WRITERS = frozenset(["STORE_FAST", "STORE_FAST_LOAD_FAST", "STORE_FAST_STORE_FAST"])
+_CELL_WRITERS = frozenset(["STORE_DEREF", "DELETE_DEREF"])
+# These change no object by themselves, and run no code but what an object's class defines for them. Unknown
+# ones are not here, nor are those that call, store into an object, iterate, or ask a mapping for a key.
+_QUIET = frozenset(
+    [
+        "NOP",
+        "CACHE",
+        "RESUME",
+        "EXTENDED_ARG",
+        "NOT_TAKEN",
+        "POP_TOP",
+        "ROT_TWO",
+        "ROT_THREE",
+        "ROT_FOUR",
+        "ROT_N",
+        "DUP_TOP",
+        "DUP_TOP_TWO",
+        "SWAP",
+        "COPY",
+        "LOAD_CONST",
+        "LOAD_FAST",
+        "LOAD_FAST_CHECK",
+        "LOAD_FAST_LOAD_FAST",
+        "LOAD_GLOBAL",
+        "LOAD_DEREF",
+        "LOAD_CLOSURE",
+        "LOAD_ATTR",
+        "LOAD_METHOD",
+        "PUSH_NULL",
+        "STORE_FAST",
+        "STORE_FAST_LOAD_FAST",
+        "STORE_FAST_STORE_FAST",
+        "STORE_DEREF",
+        "COPY_FREE_VARS",
+        "MAKE_CELL",
+        "IS_OP",
+        "TO_BOOL",
+        "UNARY_NOT",
+        "UNARY_NEGATIVE",
+        "UNARY_POSITIVE",
+        "UNARY_INVERT",
+        "BINARY_ADD",
+        "BINARY_SUBTRACT",
+        "BINARY_MULTIPLY",
+        "BINARY_MODULO",
+        "BINARY_FLOOR_DIVIDE",
+        "BINARY_TRUE_DIVIDE",
+        "BINARY_POWER",
+        "BINARY_AND",
+        "BINARY_OR",
+        "BINARY_XOR",
+        "BINARY_LSHIFT",
+        "BINARY_RSHIFT",
+        "BUILD_TUPLE",
+        "BUILD_LIST",
+        "BUILD_SLICE",
+        "BUILD_STRING",
+        "RETURN_VALUE",
+        "RETURN_CONST",
+        "SETUP_LOOP",
+        "POP_BLOCK",
+    ]
+)
+
+
+def _is_quiet(name: str, detail: str, before: str) -> bool:
+    if name == "BINARY_OP":
+        return not detail.endswith("=")
+    if name == "CONTAINS_OP" or (name == "COMPARE_OP" and detail in ("in", "not in")):
+        return before == "LOAD_CONST"  # an iterator moves on when it is searched
+    return name in _QUIET or name == "COMPARE_OP" or "JUMP" in name
 
 
 def _lines_of(code: Any) -> Dict[int, Optional[int]]:
@@ -867,6 +1026,7 @@ class _Activation:
 
     __slots__ = (
         "depth",
+        "epoch",
         "function",
         "left",
         "live",
@@ -891,10 +1051,12 @@ class _Activation:
         )
         self.objects: List[Any] = [_MISSING] * len(function.names)
         """of each local: the atom that it was last, or the mark of what it was"""
-        self.texts: List[Optional[str]] = [None] * len(function.names)
+        self.texts: List[Optional[bytes]] = [None] * len(function.names)
         """how it was described; not kept for plain integers"""
-        self.live: _Pairs = ()
+        self.live: _Pairs = function.cells
         """locals that may change without being bound"""
+        self.epoch = -1
+        """the tracer's, when they were last looked at"""
         self.plan, self.offset, self.raised = function.entry, -1, False
         self.left = 0
         self.write: Callable[[bytes], int] = _nowhere
@@ -919,7 +1081,7 @@ class _Activation:
         try:
             line = arg or frame.f_lineno
             step = self.plan.steps.get(line)
-            if step is None or self.live:
+            if step is None or (self.live and not (step.quiet and self.epoch == self.tracer.epoch)):
                 self.tracer._line(self, frame, line)
                 return None
             data = step.unchanged
@@ -1044,6 +1206,8 @@ class Tracer:
         self.notes: List[str] = []
         self.on, self.run, self.frames, self.probes = False, 0, 0, 0
         self._running = False
+        self.epoch = 0
+        """goes up whenever a Python function begins"""
         self._record = _Record(record, max_bytes)
         self._known: Dict[int, Any] = {}
         self._sources: Dict[str, _Source] = {}
@@ -1242,7 +1406,7 @@ class Tracer:
             frame.f_lineno or 0,
             activation.depth,
             activation.visit,
-            self._changes(activation, frame, function.full if plan is function.entry else plan.look),
+            self._changes(activation, frame, plan),
         )
         self._event(activation, data)
 
@@ -1256,11 +1420,11 @@ class Tracer:
             if _goes_on(activation, plan, frame, line):
                 return
         elif before.kept and _len(before.look) <= 1:
-            before.steps[line] = _Step(plan, before.look)
+            before.steps[line] = _Step(plan, before.look, before.quiet)
         activation.raised = False
         if plan.exact:
             activation.offset = frame.f_lasti
-        data = plan.head + self._changes(activation, frame, before.look) + b"\n"
+        data = plan.head + self._changes(activation, frame, before) + b"\n"
         activation.plan = plan
         self._event(activation, data)
 
@@ -1291,22 +1455,30 @@ class Tracer:
 
     def _value(self, mark: bytes, activation: _Activation, frame: Any, value: Any) -> None:
         line = frame.f_lineno or 0
-        shown = _quote(describe(value)).encode("ascii")
-        changes = self._changes(activation, frame, activation.plan.look)
+        kind = _type(value)
+        shown = _CONSTANTS.get(_id(value)) or (
+            _quote(describe(value)).encode("ascii") if _shape(kind)[0] == _HELD else _known(value, kind)[1]
+        )
+        changes = self._changes(activation, frame, activation.plan)
         statement = activation.function.first.get(line, line)
         self._event(activation, b"%b%d %b%b\n" % (mark, statement, shown, changes))
 
     def _leave(self, activation: _Activation) -> None:
         self._depths[_get_ident()] = activation.depth
 
-    def _changes(self, activation: _Activation, frame: Any, look: _Pairs) -> bytes:
-        """The locals that are not what they were, of those that may have been bound since (``look``) and
-        those whose value may have changed."""
-        live = activation.live
+    def _changes(self, activation: _Activation, frame: Any, plan: _Plan) -> bytes:
+        """The locals that are not what they were, of those that the statement just executed (``plan``) may
+        have bound, and, where it may have changed objects, those whose value can change."""
+        look, live = plan.look, activation.live
+        if live:
+            if plan.quiet and activation.epoch == self.epoch:
+                live = ()
+            else:
+                activation.epoch = -1 if _threads() else self.epoch  # other threads change what they like
         if not look and not live:
             return b""
         get = frame.f_locals.get
-        objects = activation.objects
+        objects, cells = activation.objects, activation.function.cells
         found = []
         for pair in look:
             index, name = pair
@@ -1324,8 +1496,18 @@ class Tracer:
                 index, name = pair
                 value = get(name, _MISSING)
                 before = objects[index]
-                if _type(before) is _Mark and before.kind is _type(value) and _same(value, before):
+                if value is before:
                     continue
+                if _type(before) is _Mark:
+                    kind = _type(value)
+                    if kind is before.kind:
+                        if kind is list:  # the commonest, without a call
+                            size = _len(value)
+                            parts = value if size <= ITEMS else value[:ITEMS]
+                            if size == before.size and [*map(_id, parts)] == before.ids and not before.others:
+                                continue
+                        if (before.frozen and pair not in cells) or _same(value, before):
+                            continue
                 found.append((index, _changed(activation, pair, value)))
         if not found:
             return b""
@@ -1478,6 +1660,7 @@ class Tracer:
     def _hook(self, frame: Any, event: str, arg: Any) -> Any:
         if event != "call" or not self.on:
             return None
+        self.epoch += 1
         code = frame.f_code
         try:
             function = self._known.get(_id(code))
@@ -1532,9 +1715,7 @@ def _changed(activation: _Activation, pair: Tuple[int, str], value: Any) -> byte
     if _type(before) is _Mark:
         if before.kind is kind and _same(value, before):
             return b""
-        was_live = True
     else:
-        was_live = before is _OPAQUE
         if _type(before) is int and _LOW < before < _HIGH:
             texts[index] = None
     live = False
@@ -1547,21 +1728,25 @@ def _changed(activation: _Activation, pair: Tuple[int, str], value: Any) -> byte
         objects[index], texts[index] = value, None
         data = activation.function.prefixes[index] % value
     else:
-        if _id(kind) in _ATOMS:
+        if _id(value) in _CONSTANTS:
             objects[index] = value
-            text = _atom(value, kind)
+            text = _CONSTANTS[_id(value)]
+        elif _id(kind) in _ATOMS:
+            objects[index] = value
+            text = _quote(_atom(value, kind)).encode("ascii")
         elif _shape(kind)[0] == _HELD:
             objects[index] = value
-            text = describe(value)
+            text = _quote(describe(value)).encode("ascii")
         else:
-            live = True
-            objects[index], text = _known(value, kind)
+            mark, text = _known(value, kind)
+            objects[index] = mark
+            live = mark is _OPAQUE or not mark.frozen or _may_turn(kind)
         if text == texts[index]:
             data = b""
         else:
             texts[index] = text
-            data = b"\t%d=%b" % (index, _quote(text).encode("ascii"))
-    if live is not was_live:
+            data = b"\t%d=%b" % (index, text)
+    if live is not (pair in activation.live) and pair not in activation.function.cells:
         others = tuple(p for p in activation.live if p != pair)
         activation.live = (*others, pair) if live else others
     return data
@@ -1575,6 +1760,8 @@ class _Monitoring:
         self.events = self.api.events
         self.tracer = tracer
         self.followed: List[Any] = []
+        self.watched: Set[int] = set()
+        """ids of codes that are not followed, but may run in the midst of a quiet statement"""
         self.tool = tool
         self.api.use_tool_id(tool, "fixbug")
         for event, callback in (
@@ -1609,15 +1796,18 @@ class _Monitoring:
     def start(self, code: Any, offset: int) -> Any:
         try:
             tracer = self.tracer
+            tracer.epoch += 1
+            frame = _getframe(1)
             function = tracer._known.get(_id(code))
             if function is None:
                 function = tracer._decide(code)
                 if function:
                     self.followed.append(code)
                     self.api.set_local_events(self.tool, code, self.inside)
+                elif not _only_called(code, frame):
+                    self.watched.add(_id(code))
             if not function:
-                return self.api.DISABLE
-            frame = _getframe(1)
+                return None if _id(code) in self.watched else self.api.DISABLE
             activation = tracer._enter(function, frame)
             if activation is not None:
                 tracer._live[_id(frame)] = activation
@@ -1699,6 +1889,32 @@ class _Monitoring:
         except Exception as error:
             if not self.tracer._failed(error):
                 raise
+
+
+def _only_called(code: Any, frame: Any) -> bool:
+    """Whether code that begins is an ordinary function or method, run by calls and nothing else: not a
+    property, an operator, a finaliser or anything else that an expression runs without calling it."""
+    name, caller = code.co_name, frame.f_back
+    if name[:2] == "__" and name not in _CALLED:
+        return False
+    if not code.co_argcount:
+        return True
+    if caller is not None and not dis.opname[caller.f_code.co_code[caller.f_lasti]].startswith("CALL"):
+        return False
+    found: Any = frame.f_globals
+    for part in code.co_qualname.split("."):
+        if _type(found) is dict:
+            found = found.get(part)
+        elif any(base is type for base in _mro_of(_type(found))):
+            found = _dict_of(found).get(part)
+        else:
+            return False
+    if _type(found) in (classmethod, staticmethod):
+        found = found.__func__
+    return _type(found) is types.FunctionType and found.__code__ is code
+
+
+_CALLED = frozenset(["__init__", "__new__", "__call__", "__enter__", "__exit__", "__init_subclass__"])
 
 
 def _free_tool() -> Optional[int]:
