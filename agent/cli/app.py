@@ -288,7 +288,8 @@ def simulate(
       --base-url http://localhost:8000/v1`
     - `fixbug simulate shop.py::price --call "price('tea', 2)" --prediction trace.txt`
 
-    **Exit status**: 0 the predicted result is the observed one, 1 it is not, or cannot be told.
+    **Exit status**: 0 the predicted result is the observed one, 1 it is not, or cannot be told, 2 wrong
+    usage, 3 the endpoint or the sandbox fails.
     """
     from agent.cli.simulate import simulate as run
     from agent.simulators import as_format

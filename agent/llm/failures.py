@@ -152,7 +152,11 @@ def status_failure(
         return Failure(ModelError(came, cure="the key is not accepted: check OPENAI_API_KEY and --base-url"))
     if status == 403:
         return Failure(ModelError(came, cure=f"the key may not use {settings.model} here: ask for access"))
-    if status == 404 and "model" in f"{code} {words}".lower():
+    named_model = "model" in f"{code} {words}".lower()
+    if status == 404 and "prompt" in sent and ("chat model" in words or not named_model):
+        cure = "is /completions served there? check --base-url (it usually ends in /v1), or use cwm-chat"
+        return Failure(ModelError(came, cure=cure))
+    if status == 404 and named_model:
         return Failure(
             ModelError(
                 f"{where} knows no model {settings.model!r}. {came}",

@@ -72,3 +72,11 @@ def test_usage_that_is_not_reported_is_estimated() -> None:
     go_on([continuation("12345678", usage=None)], budget, ids=[1, 2, 3])
     used = budget.snapshot()
     assert (used["estimated_requests"], used["prompt_tokens"], used["completion_tokens"]) == (1, 3, 2)
+
+
+def test_a_model_that_only_chats() -> None:
+    """Would catch a cure that sends the reader after the model's name."""
+    said = "This is a chat model and not supported in the v1/completions endpoint."
+    with pytest.raises(ModelError) as caught:
+        go_on([status(404, said)], Budget())
+    assert "cwm-chat" in caught.value.cure
