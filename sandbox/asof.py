@@ -17,7 +17,7 @@ from sandbox.hostnet import IndexFile, files_on_index
 __all__ = ["Moment", "commit_date", "find_moment", "index_has_dates", "probable_version"]
 
 _OLDEST = datetime(2005, 1, 1, tzinfo=UTC)
-"""Earlier commits were given a made-up date."""
+"""Earlier commits have a made-up date, such as the copy of a plain directory."""
 _SAME_DAY = timedelta(days=1)
 """Projects that belong together are released one after the other."""
 
@@ -40,7 +40,7 @@ def find_moment(source: Path, metadata: Metadata) -> Moment:
     released = _released(metadata) if metadata.release else None
     if released is not None and (committed is None or released <= committed):
         return Moment(released + _SAME_DAY, f"{metadata.name} {metadata.version} was released then")
-    if committed is not None and committed > _OLDEST:
+    if committed is not None:
         return Moment(committed, "the date of the only commit")
     return Moment(None, "nothing tells the commit's date")
 
@@ -71,7 +71,7 @@ def index_has_dates() -> bool:
 
 
 def commit_date(source: Path) -> tuple[datetime | None, bool]:
-    """The committer's date of HEAD (None: there is none), and whether HEAD has no parent.
+    """The committer's date of HEAD (None: there is none, or a made-up one), and whether HEAD has no parent.
 
     Read from the commit itself: a shallow copy hides its parents from ``git log``.
     """
@@ -85,7 +85,8 @@ def commit_date(source: Path) -> tuple[datetime | None, bool]:
     found = re.search(r"(?m)^committer .* (\d+) [+-]\d{4}$", header)
     if status or not found:
         return None, True
-    return datetime.fromtimestamp(int(found[1]), UTC), not re.search(r"(?m)^parent ", header)
+    date = datetime.fromtimestamp(int(found[1]), UTC)
+    return date if date > _OLDEST else None, not re.search(r"(?m)^parent ", header)
 
 
 def _released(metadata: Metadata) -> datetime | None:

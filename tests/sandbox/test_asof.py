@@ -102,9 +102,17 @@ def test_an_unpacked_release_has_the_releases_date(tmp_path: Path, index: str) -
         unknown = find_moment(tmp_path, other)
         assert unknown.when is not None
         assert unknown.when.year == 2024
-    plain = tmp_path / "plain"
-    plain.mkdir()
-    assert find_moment(plain, Metadata()).when is None
+
+
+def test_a_plain_directory_has_no_date_of_its_own(tmp_path: Path, index: str) -> None:
+    """Catches the made-up date of a copy (a plain directory becomes a commit of 2000) taken for a real one."""
+    commit(tmp_path / "copied", "2000-01-01T00:00:00Z")
+    (tmp_path / "plain").mkdir()
+    for place in (tmp_path / "copied", tmp_path / "plain"):
+        assert find_moment(place, Metadata()).when is None
+        found = find_moment(place, Metadata(name="thing", version="1.0", release=True))
+        assert found.when is not None
+        assert found.when.year == 2015
 
 
 def test_a_version_is_made_up_from_what_the_index_had(index: str) -> None:
