@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -66,7 +67,20 @@ def test_a_batch(fixbug: Fixbug, image: str) -> None:
 
 
 @pytest.mark.docker
-def test_killed_in_the_middle(fixbug: Fixbug, image: str, docker_client: DockerClient) -> None:
+def test_beside_swebench_itself(fixbug: Fixbug, image: str) -> None:
+    """Catches an official verdict that is not swebench's, and a row that its own run cannot use."""
+    write(fixbug, [make_row(image=image)], [(NAME, GOLD)])
+    done = fixbug("score", "data.json", "--predictions", "preds.jsonl", "--official", "--json")
+    assert done.status == 0, done.err
+    (grade,) = done.object()["grades"]
+    assert (grade["official"], grade["swebench"]) == (True, True)
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_stopped_in_the_middle(
+    fixbug: Fixbug, image: str, docker_client: DockerClient, how: signal.Signals
+) -> None:
     """Catches finished work that is lost with the process, and a container that outlives it."""
     slow = make_row(image=image, instance_id="example__slow-1")
     slow["eval_script"] = slow["eval_script"].replace("git status\n", "sleep 300\n")
@@ -75,8 +89,10 @@ def test_killed_in_the_middle(fixbug: Fixbug, image: str, docker_client: DockerC
     process = fixbug.start(*asked)
     grades = fixbug.folder / "runs/score-preds/grades.jsonl"
     until(lambda: grades.is_file() and bool(grades.read_text()) and bool(running(docker_client, image)))
-    process.kill()
-    process.communicate()
+    process.send_signal(how)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == (-how if how == signal.SIGKILL else 130)
+    assert "Traceback" not in said
     until(lambda: not running(docker_client, image))
     done = fixbug(*asked, "--instances", NAME, "--json")
     assert done.status == 0, done.err
