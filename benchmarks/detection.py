@@ -7,7 +7,7 @@ settings, nothing about it is known here. Without arguments three of the list be
 ten; they were chosen before any of them was tried. Peer: the same release's tests under today's Python and
 packages (``--python`` of the machine, ``--as-of`` today), which is what one gets without looking at dates.
 
-A project works when its tests run and at most one in twenty fails. ``--log`` is a line of JSON a project: what
+A project works when its tests run and at most one in twenty fails. ``--log`` is a line of JSON each: what
 is in it is not done again.
 """
 

@@ -105,7 +105,7 @@ def test_an_unpacked_release_has_the_releases_date(tmp_path: Path, index: str) -
 
 
 def test_a_plain_directory_has_no_date_of_its_own(tmp_path: Path, index: str) -> None:
-    """Catches the made-up date of a copy (a plain directory becomes a commit of 2000) taken for a real one."""
+    """Catches a made-up date (a plain directory is copied as a commit of 2000) taken for a real one."""
     commit(tmp_path / "copied", "2000-01-01T00:00:00Z")
     (tmp_path / "plain").mkdir()
     for place in (tmp_path / "copied", tmp_path / "plain"):
