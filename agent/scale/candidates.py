@@ -1,6 +1,7 @@
 """Candidate patches: read from files or earlier runs, grouped by instance, equal ones told.
 
-One row a candidate, in .jsonl, .jsonl.gz, .json (a list, or a mapping from instance id to row) or .parquet::
+One row a candidate, in .jsonl, .jsonl.gz, .parquet or .json (a list, or an object from instance id to a row,
+to the text of a patch, or to a list of either)::
 
     instance_id        text, needed
     model_patch        unified diff, needed ("patch" is taken too); empty or null: nothing was proposed
@@ -215,10 +216,12 @@ def _mapping(path: Path) -> list[dict[str, Any]] | None:
     if not isinstance(value, dict) or "instance_id" in value:
         return None
     rows = []
-    for name, row in value.items():
-        if not isinstance(row, dict):
-            raise IntakeError(f"{path}, {name!r}: expected an object, got {type(row).__name__}", cure=_SHAPE)
-        rows.append({"instance_id": name, **row})
+    for name, found in value.items():
+        for row in found if isinstance(found, list) else [found]:
+            if not isinstance(row, dict | str):
+                said = f"{path}, {name!r}: expected a row or a patch, got {type(row).__name__}"
+                raise IntakeError(said, cure=_SHAPE)
+            rows.append({"instance_id": name, **(row if isinstance(row, dict) else {"model_patch": row})})
     return rows
 
 

@@ -120,6 +120,17 @@ def test_a_row_without_a_patch_is_not_an_empty_patch(tmp_path: Path) -> None:
         read_candidates([write(tmp_path / "c.jsonl", [row])])
 
 
+def test_patches_by_instance(tmp_path: Path) -> None:
+    """mini-swe-agent's preds.json and its kin: rows, bare text, lists of either; anything else is refused."""
+    path = write(
+        tmp_path / "preds.json", {"a__a-1": PATCH.format(2), "b": [PATCH.format(3), ROW, {"patch": ""}]}
+    )
+    found = read_candidates([path]).by_instance
+    assert [len(found[name]) for name in ("a__a-1", "b")] == [2, 2]
+    with pytest.raises(IntakeError, match="expected a row or a patch, got int"):
+        read_candidates([write(tmp_path / "preds.json", {"a": 5})])
+
+
 @pytest.mark.parametrize("name", ["absent.jsonl", "c.csv", "folder"])
 def test_what_holds_no_candidates(tmp_path: Path, name: str) -> None:
     """A missing file, another format, an empty folder."""
