@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from agent.cli import options as o
-from agent.cli.bench import bench
+from agent.cli.bench import bench, replay_batch
 from agent.cli.env import env
 from agent.errors import UsageError
 
@@ -170,8 +170,8 @@ def replay(
     session: Annotated[
         Path,
         typer.Argument(
-            help="A recorded run: fixbug's trajectory.jsonl (or the attempt's folder), mini-swe-agent's "
-            ".traj.json, or a .jsonl(.gz) of rows with instance_id and messages."
+            help="A recorded run: fixbug's trajectory.jsonl (or the attempt's folder), a batch's folder, "
+            "mini-swe-agent's .traj.json, or a .jsonl(.gz) of rows with instance_id and messages."
         ),
     ],
     issue: o.IssueText = None,
@@ -197,15 +197,21 @@ def replay(
     max_rounds: o.MaxRounds = 3,
     budget_steps: o.BudgetSteps = 1000,
     budget_seconds: o.BudgetSeconds = None,
+    workers: Annotated[int, typer.Option(min=1, help="Attempts at once, of a whole batch.")] = 4,
     json: o.AsJson = False,
 ) -> None:
     """Run a recorded session again: the model's turns come from the record, everything else is live.
+
+    A batch's folder (`fixbug replay runs/bench-…`) is made again as a whole, without --issue.
 
     With --model, that model goes on where the record ends.
     """
     from agent.cli.attempt import attempt
     from agent.fix import Request
 
+    if issue is None and (session / "run.json").is_file():
+        replay_batch(session, sandbox=sandbox.value, workers=workers, run_dir=run_dir, json=json)
+        return
     if issue is None:
         raise _usage("--issue is missing: what the session was about, such as verified#INSTANCE_ID")
     request = Request(

@@ -172,6 +172,17 @@ def bench(
     _run(request, _executor(executor, workers), dry_run=dry_run, submission=submission, json=json)
 
 
+def replay_batch(folder: Path, *, sandbox: str, workers: int, run_dir: Path, json: bool) -> None:
+    """Make every attempt of a finished run again, from its record."""
+    from agent.fix import Request
+    from agent.scale.bench import BenchRequest, replayed
+    from agent.scale.executors import Threads
+
+    base = Request(issue="", sandbox=sandbox, run_dir=str(run_dir))
+    request = replayed(folder, BenchRequest(dataset="", base=base, workers=workers))
+    _run(request, Threads(workers), dry_run=False, submission=None, json=json)
+
+
 def _executor(name: o.ExecutorName, workers: int) -> Executor:
     if name is o.ExecutorName.threads:
         from agent.scale.executors import Threads

@@ -41,6 +41,14 @@ def show_batch(found: Benched, console: Console) -> None:
         f"{cost['container_seconds']:.0f} s of sandboxes",
         highlight=False,
     )
+    if record := data.get("record"):
+        console.print(
+            f"record        {record['attempts']} attempts made again: {len(record['other_patch'])} with "
+            f"another patch, {len(record['other_score'])} with another score "
+            f"{' '.join(record['other_patch'][:5])}".rstrip(),
+            highlight=False,
+            soft_wrap=True,
+        )
     for name, error in list(data["failures"].items())[:10]:
         console.print(printable(f"no attempt    {name}: {error['problem'].splitlines()[0]}"), highlight=False)
     if len(data["failures"]) > 10:

@@ -23,14 +23,15 @@ from typing import Any
 
 from agent.errors import EngineError, FixbugError, UsageError
 from agent.fix import Request, version_of
+from agent.record import folder_name
 from agent.scale.executors import Executor, Threads
-from agent.scale.jobs import Instance, instances_of, jobs_of
+from agent.scale.jobs import Instance, Job, instances_of, jobs_of
 from agent.scale.results import Results, write_results, write_submission
 from agent.scale.store import SCHEMA, RunStore, read_run, summary_of
 from agent.scale.work import HOPELESS, Tally, Watcher, Work, tries
 
 __all__ = [
-    "BenchRequest", "Benched", "bench", "ids_in", "plan_of", "resumed", "run_folder",
+    "BenchRequest", "Benched", "bench", "ids_in", "plan_of", "replayed", "resumed", "run_folder",
 ]  # fmt: skip
 
 _PACKAGES = ("fixbug-cwm", "openai", "docker", "swebench", "gitpython", "tenacity", "pytest")
@@ -57,6 +58,8 @@ class BenchRequest:
     run_tokens: int | None = None
     run_seconds: float | None = None
     fail_fast: bool = False
+    record: Path | None = None
+    """A finished run whose attempts are made again from their trajectories, without a model."""
 
     def selected(self) -> list[Instance]:
         """The instances, in the dataset's order. Errors as ``instances_of``."""
@@ -136,6 +139,13 @@ def resumed(folder: Path, given: BenchRequest) -> BenchRequest:
     )
 
 
+def replayed(folder: Path, given: BenchRequest) -> BenchRequest:
+    """The run in ``folder`` again, from its record: its model's turns, everything else live."""
+    again = resumed(folder, given)
+    base = replace(again.base, run_dir=given.base.run_dir, sandbox=given.base.sandbox, world_model=None)
+    return replace(again, base=base, run_id=given.run_id or f"replay-{folder.name}", record=folder.resolve())
+
+
 def bench(
     request: BenchRequest,
     watcher: Watcher,
@@ -160,15 +170,11 @@ def bench(
     tally = Tally(total=len(instances) * request.attempts)
     failures: dict[str, FixbugError] = {}
     with RunStore(folder, config) as store, _draining(stop, watcher) as drained:
-        for job in jobs_of(instances, request.attempts):
+        for job in _jobs(request, instances):
             if (summary := store.summary(job.instance_id, job.attempt)) is not None:
                 tally.add(summary)
         tally.before = tally.ended
-        left = (
-            job
-            for job in jobs_of(instances, request.attempts)
-            if not store.done(job.instance_id, job.attempt)
-        )
+        left = (job for job in _jobs(request, instances) if not store.done(job.instance_id, job.attempt))
         began = time.monotonic()
         trouble: FixbugError | None = None
         why = ""
@@ -210,6 +216,15 @@ def bench(
         if submission and found.complete:
             write_submission(store, submission, model=str(request.base.model))
     return found
+
+
+def _jobs(request: BenchRequest, instances: Sequence[Instance]) -> Iterator[Job]:
+    for job in jobs_of(instances, request.attempts):
+        if request.record is None:
+            yield job
+            continue
+        session = request.record / folder_name(job.instance_id) / str(job.attempt) / "trajectory.jsonl"
+        yield replace(job, request=replace(job.request, session=str(session), model=None))
 
 
 def _used_up(request: BenchRequest, tally: Tally, seconds: float) -> str:
@@ -268,6 +283,7 @@ def _asked(request: BenchRequest, instances: Sequence[Instance]) -> dict[str, An
         "dataset_sha256": _sha("".join(_content(one) for one in instances)),
         "instances": [one.instance_id for one in instances],
         "attempts": request.attempts,
+        **({"record": str(request.record)} if request.record else {}),
         "prompts_sha256": _prompts(),
         "request": {key: value for key, value in asdict(request.base).items() if key not in left_out},
     }

@@ -6,6 +6,7 @@ the run folder. A node that is lost costs what ran on it, which Ray gives to oth
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 import time
@@ -86,7 +87,7 @@ def _connected() -> Any:
         ) from error
     if not ray.is_initialized():
         try:
-            ray.init(address="auto", log_to_driver=False, logging_level="error")
+            ray.init(address="auto", log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise FixbugError(
                 f"no Ray cluster answers: {error}",

@@ -118,6 +118,7 @@ def _data(
         "causes": dict(Counter(str(summary["cause"]) for summary in found).most_common()),
         "repositories": {name: _rate(marks) for name, marks in sorted(repos.items())},
         "cost": _cost(found),
+        **_against_record(found),
         "failures": {
             name: {"type": type(error).__name__, "problem": error.problem, "cure": error.cure}
             for name, error in sorted(failures.items())
@@ -148,6 +149,20 @@ def _cost(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "usd": "unknown" if unknown else sum(summary["usd"] for summary in found),
         "seconds": sum(summary["seconds"] for summary in found),
         "container_seconds": sum(summary["container_seconds"] for summary in found),
+    }
+
+
+def _against_record(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Of a run that was made again: which attempts gave another patch or another score than on record."""
+    records = {f"{one['instance_id']}/{one['attempt']}": one["record"] for one in found if one["record"]}
+    if not records:
+        return {}
+    return {
+        "record": {
+            "attempts": len(records),
+            "other_patch": [name for name, record in records.items() if record["same_patch"] is False],
+            "other_score": [name for name, record in records.items() if record["same_score"] is False],
+        }
     }
 
 

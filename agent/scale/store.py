@@ -73,6 +73,7 @@ def summary_of(path: Path) -> dict[str, Any] | None:
             "steps": cost.get("steps"),
             "seconds": cost["seconds"],
             "container_seconds": cost["container_seconds"],
+            "record": (outcome.get("proposer") or {}).get("record"),
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

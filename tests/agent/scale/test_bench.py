@@ -17,7 +17,7 @@ import pytest
 
 from agent.errors import UsageError
 from agent.scale import work
-from agent.scale.bench import bench, plan_of, resumed, run_folder
+from agent.scale.bench import bench, plan_of, replayed, resumed, run_folder
 from agent.scale.store import RunStore
 from tests.agent.scale.batches import Quiet, batch, make_tasks, settle
 from tests.openai_server import Reply, serve, status
@@ -233,3 +233,18 @@ def test_ids_and_folders(tmp_path: Path) -> None:
     other = replace(request, pattern="-1")
     assert folder != run_folder(other, other.selected())
     assert os.path.commonpath([folder, tmp_path / "runs"]) == str(tmp_path / "runs")
+
+
+def test_a_run_again_from_its_record(tmp_path: Path) -> None:
+    """A replay that asks a model, or does not notice another patch."""
+    tasks = make_tasks(tmp_path / "tasks", ["good-1", "bad-1"])
+    with serve(settle) as server:
+        request = batch(tasks, server.base_url, tmp_path / "runs")
+        first = bench(request, Quiet())
+        asked = len(server.requests)
+        again = bench(replayed(first.folder, request), Quiet())
+        assert len(server.requests) == asked
+    assert again.folder != first.folder
+    assert again.results.data["resolved_ids"] == first.results.data["resolved_ids"] == ["good-1"]
+    assert again.results.data["record"] == {"attempts": 2, "other_patch": [], "other_score": []}
+    assert (again.folder / "predictions.jsonl").read_text().count('"model_patch": "diff') == 2
