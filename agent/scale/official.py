@@ -7,13 +7,16 @@ The rows' ``image`` names the images that ours ran in.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import os
 import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,7 +59,9 @@ def run_official(
         seen[name] += 1
     verdicts: dict[str, bool | None] = {}
     for number, layer in layers.items():
-        verdicts |= _run(rows, layer, folder, f"fixbug-{number}", workers, timeout)
+        # its containers are named after the run, and it removes whatever has that name already
+        place = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:8]
+        verdicts |= _run(rows, layer, folder, f"fixbug-{place}-{number}", workers, timeout)
     return verdicts, time.monotonic() - began
 
 
@@ -85,7 +90,7 @@ def _run(
         "-id", run_id, "--max_workers", str(workers), "-t", str(int(timeout)),
     ]  # fmt: skip
     log = folder / f"{run_id}.log"
-    with log.open("wb") as output:
+    with log.open("wb") as output, _swept(run_id):
         ran = subprocess.run(
             command, cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
             env=_env(), check=False,
@@ -97,6 +102,27 @@ def _run(
             cure=f"{log} has all that it said",
         )
     return {one.key: _verdict(folder, run_id, one) for one in layer}
+
+
+@contextmanager
+def _swept(run_id: str) -> Iterator[None]:
+    """Where it is stopped it leaves its containers running."""
+    try:
+        yield
+    finally:
+        from docker.errors import APIError
+
+        from sandbox.docker import connect
+
+        client = connect()
+        try:
+            for container in client.containers.list(
+                all=True, filters={"name": f"\\.{run_id}$"}, ignore_removed=True
+            ):
+                with contextlib.suppress(APIError):
+                    container.remove(force=True)
+        finally:
+            client.close()
 
 
 def _verdict(folder: Path, run_id: str, one: Candidate) -> bool | None:

@@ -161,10 +161,15 @@ def score(request: ScoreRequest, say: Say) -> Scored:
         time.monotonic() - began,
         trouble,
     )
+    _write(found)
     if request.official and trouble is None:
         found = _compared(found, needed, say)
-    write_atomically(request.folder / "score.json", json.dumps(found.to_json(), indent=1) + "\n")
+        _write(found)
     return found
+
+
+def _write(found: Scored) -> None:
+    write_atomically(found.request.folder / "score.json", json.dumps(found.to_json(), indent=1) + "\n")
 
 
 def _check_engine() -> None:
@@ -190,21 +195,21 @@ def _grade(
     trouble: FixbugError | None = None
     path = request.folder / "grades.jsonl"
     write_atomically(path, "")
-    with path.open("a", encoding="utf-8") as file:
-        try:
+    try:
+        with path.open("a", encoding="utf-8") as file:
             for one in grade(rows, predictions, grading, say):
                 found[one.prediction.instance_id, one.prediction.patch] = one
                 file.write(json.dumps(one.to_json()) + "\n")
                 file.flush()
                 say(_line(one, len(found), len(predictions)), False)
             os.fsync(file.fileno())
-        except FixbugError as error:
-            trouble = error
-        except OSError as error:
-            trouble = FixbugError(
-                f"{path} cannot be written: {error.strerror or error}",
-                cure="free some disk, or give another folder with --out; what was graded is kept",
-            )
+    except FixbugError as error:
+        trouble = error
+    except OSError as error:
+        trouble = FixbugError(
+            f"{error.filename or path} cannot be written: {error.strerror or error}",
+            cure="free some disk, or give another folder with --out; what was graded is kept",
+        )
     whole = [
         found.get((one.instance_id, one.patch)) or Graded(one, "pending", error=trouble)
         for one in predictions
