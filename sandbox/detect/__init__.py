@@ -7,7 +7,7 @@ names what its tests need, ``runner`` how they are run.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
@@ -58,11 +58,17 @@ def detect(source: Path, today: date) -> Recipe:
     return Recipe(
         minors=python_order(texts, metadata, today),
         why=f"{why}, as of {today}",
-        needs=test_needs(texts, metadata),
+        needs=tuple(one for need in test_needs(texts, metadata) if (one := _there(source, need)).lines),
         runner=test_runner(texts, metadata, _names(source)),
         metadata=metadata,
         texts=texts,
     )
+
+
+def _there(source: Path, need: Need) -> Need:
+    """``need`` without the requirement files that are not there (a release often lacks them)."""
+    lines = (line for line in need.lines if not line.startswith("-r ") or (source / line[3:]).is_file())
+    return replace(need, lines=tuple(lines))
 
 
 def project_files(source: Path) -> dict[str, str]:

@@ -116,12 +116,15 @@ def test_tox_and_requirement_files_are_read(tmp_path: Path) -> None:
         "setup.py": "setup(extras_require={'test': ['x']}, tests_require=['mock'])",
         "requirements/tests.in": "a",
         "requirements/tests.txt": "a==1",
+        "ci/requirements.txt": "b",
     }
     found = needs(look(tmp_path, files))
     assert found["tox, testenv"] == ("pytest>=3", "-r ci/requirements.txt", ".[test]")
     assert found["requirements/tests.txt"] == ("-r requirements/tests.txt",)
     assert "requirements/tests.in" not in found
     assert found["tests_require"] == ("mock",)
+    (tmp_path / "ci/requirements.txt").unlink()  # as in a release
+    assert needs(detect(tmp_path, TODAY))["tox, testenv"] == ("pytest>=3", ".[test]")
     assert not any("sphinx" in lines for lines in found.values())
 
 
@@ -133,7 +136,8 @@ def test_nox_sessions_are_read(tmp_path: Path) -> None:
         "    session.install(WHAT, '-q')\n"
         "@nox.session\ndef lint(session):\n    session.install('flake8')\n"
     )
-    found = needs(look(tmp_path, {"noxfile.py": nox, "pyproject.toml": "[build-system]\n"}))
+    files = {"noxfile.py": nox, "pyproject.toml": "[build-system]\n", "tests/requirements.txt": "c\n"}
+    found = needs(look(tmp_path, files))
     assert found["noxfile.py"] == ("-r tests/requirements.txt", "coverage[toml]")
 
 
