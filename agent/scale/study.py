@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any, Literal
 
 from agent.errors import FixbugError, IntakeError, SandboxError, UsageError
@@ -170,13 +171,20 @@ def _execute(
     problem: FixbugError | None = None
     found: dict[str, Pool] = {}
 
+    stopping = Event()
+
+    def tell(text: str, passing: bool) -> None:
+        if stopping.is_set():  # between two patches; what was run is kept
+            raise KeyboardInterrupt
+        say(text, passing)
+
     def one(name: str) -> Pool | SandboxError:
         try:
-            return _execute_one(request, candidates, checked[name], say)
+            return _execute_one(request, candidates, checked[name], tell)
         except SandboxError as error:
             return error
 
-    for name, result in in_parallel(one, candidates.instances, request.workers):
+    for name, result in in_parallel(one, candidates.instances, request.workers, stopping):
         if isinstance(result, SandboxError):
             problem = result
             say(f"{name} was not executed: {result.problem.splitlines()[0]}", False)
