@@ -2,7 +2,8 @@
 """Make every test of some files fail after it ran: copied into a sandbox, run there as a script.
 
 ``python -I -S control_edit.py NAME OUT FILE…``: each test function gets the decorator ``NAME``, which
-runs the test and then raises AssertionError. OUT gets one JSON object a file: ``file``, and ``tests``,
+runs the test and then raises AssertionError, unless assertions assert nothing any more: then a passed test
+shows it. OUT gets one JSON object a file: ``file``, and ``tests``,
 each ``[qualified name, first line of its docstring, whether its source speaks of xfail]``. A file that
 cannot be changed safely stays as it is, and its object has no tests. Standard library only, Python 3.6+.
 """
@@ -15,6 +16,39 @@ import sys
 from typing import Any, Dict, Iterator, List, Sequence, Tuple
 
 DECORATOR = """\
+def {name}_plain():
+    assert {name}_plain is None
+
+
+def {name}_idle(owner):
+    import sys
+    import unittest
+
+    checks = [{name}_plain]
+    if "pytest" in sys.modules:
+        checks.append(lambda: sys.modules["pytest"].raises(KeyError, list))
+    if isinstance(owner, unittest.TestCase):
+        checks += [
+            lambda: owner.assertEqual(0, 1),
+            lambda: owner.assertNotEqual(0, 0),
+            lambda: owner.assertTrue(False),
+            lambda: owner.assertFalse(True),
+            lambda: owner.assertIs(0, None),
+            lambda: owner.assertIsNone(0),
+            lambda: owner.assertIn(0, ()),
+            lambda: owner.assertIsInstance(0, str),
+            lambda: owner.assertRaises(KeyError, list),
+            lambda: owner.fail(),
+        ]
+    for check in checks:
+        try:
+            check()
+        except BaseException:
+            continue
+        return True
+    return False
+
+
 def {name}(function):
     import functools
     import inspect
@@ -26,7 +60,8 @@ def {name}(function):
             try:
                 await function(*args, **kwargs)
             finally:
-                raise AssertionError
+                if not {name}_idle(args[0] if args else None):
+                    raise AssertionError
     else:
 
         @functools.wraps(function)
@@ -34,7 +69,8 @@ def {name}(function):
             try:
                 function(*args, **kwargs)
             finally:
-                raise AssertionError
+                if not {name}_idle(args[0] if args else None):
+                    raise AssertionError
 
     return run
 

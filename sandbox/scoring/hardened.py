@@ -15,11 +15,14 @@ from sandbox.scoring.protect import SHARED, is_protected, named_files, restored,
 
 __all__ = ["Plan", "find", "mark", "objections", "tidy"]
 
-# Metadata of installed packages is kept aside, for git does not know it. A pause: times of files are coarse.
+# What git does not know is kept aside: metadata of installed packages, its own settings. A pause: times of
+# files are coarse.
 _MARK = r"""
-touch "$S/mark" && sleep 0.03 &&
-find . -path ./.git -prune -o \( -name '*.egg-info' -o -name '*.dist-info' -o -name '*.egg-link' \
-    -o -name '*.pth' \) -prune -print0 | tar --null --files-from=- -cf "$S/metadata.tar"
+touch "$S/mark" && sleep 0.03 && mkdir -p .git/info .git/hooks && {
+    printf '%s\0' .git/config .git/info
+    find . -path ./.git -prune -o \( -name '*.egg-info' -o -name '*.dist-info' -o -name '*.egg-link' \
+        -o -name '*.pth' \) -prune -print0
+} | tar --null --files-from=- -cf "$S/metadata.tar"
 """
 # Three lists: the base; what is newer, after its type (f, l); what git calls changed (a mode, a deletion).
 _CHANGED = r"""
@@ -27,6 +30,7 @@ _CHANGED = r"""
     git ls-tree -r -z --name-only HEAD
     printf '\0'
     find . -path ./.git -prune -o -newer "$S/mark" \( -type f -o -type l \) -printf '%y%P\0'
+    find .git/config .git/info .git/hooks -newer "$S/mark" \( -type f -o -type l \) -printf '%y%p\0'
     printf '\0'
     git diff --name-only --no-renames -z HEAD
 } >"$S/changed"
@@ -38,7 +42,8 @@ while IFS= read -r -d '' p; do
     if git cat-file -e "HEAD:$p" 2>/dev/null; then
         git checkout -q HEAD -- "$p" || exit 1
     else
-        rm -f -- "$p" && git rm -q --cached --ignore-unmatch -- "$p" || exit 1
+        rm -f -- "$p" || exit 1
+        [[ $p == .git/* ]] || git rm -q --cached --ignore-unmatch -- "$p" || exit 1
     fi
 done <"$S/remove"
 tar -xf "$S/metadata.tar"

@@ -43,13 +43,13 @@ def is_protected(path: str, named: Collection[str] = ()) -> bool:
     """Whether a change to ``path`` (relative to the repository's root) is taken out whole.
 
     Tests, conftest.py and everything else that steers their collection and running, what the interpreter
-    runs at its start, compiled code, the metadata of installed packages, and the files that the
-    benchmark's own script names (``named``). A package that is only called ``test`` or ``testing`` may
-    be the product itself (``django/test/client.py``): there the file's own name decides.
+    runs at its start, git's hooks and settings, compiled code, the metadata of installed packages, and
+    the files that the benchmark's own script names (``named``). A package that is only called ``test``
+    or ``testing`` may be the product itself (``django/test/client.py``): there its own name decides.
     """
     pure = PurePosixPath(path)
     name, folders = pure.name.lower(), [folder.lower() for folder in pure.parts[:-1]]
-    if path in named or name in _NAMES or name.endswith(_COMPILED):
+    if path in named or pure.parts[:1] == (".git",) or name in _NAMES or name.endswith(_COMPILED):
         return True
     if any(folder.endswith(_METADATA) for folder in folders):
         return True

@@ -96,6 +96,14 @@ def edit(folder: Path, text: str) -> list[Any]:
     return list(first["tests"])
 
 
+def run(folder: Path) -> str:
+    """What pytest prints."""
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-rA", "-p", "no:cacheprovider", "test_it.py"],
+        cwd=folder, capture_output=True, text=True, check=False,
+    ).stdout  # fmt: skip
+
+
 def test_nothing_passes_any_more(tmp_path: Path) -> None:
     """Catches a kind of test that passes in a control run, and one that is not even run."""
     tests = edit(tmp_path, CODE)
@@ -105,16 +113,26 @@ def test_nothing_passes_any_more(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert tests[0][1] == "What it is called."
     assert [name for name, _, xfail in tests if xfail] == ["test_expected"]
-    ran = subprocess.run(
-        [sys.executable, "-m", "pytest", "-rA", "-p", "no:cacheprovider", "test_it.py"],
-        cwd=tmp_path, capture_output=True, text=True, check=False,
-    )  # fmt: skip
     summary = [
-        line.split()[0] for line in ran.stdout.splitlines() if "test_it.py::" in line and line[0].isupper()
+        line.split()[0] for line in run(tmp_path).splitlines() if "test_it.py::" in line and line[0].isupper()
     ]
     assert summary
     assert "PASSED" not in summary
     assert summary.count("XFAIL") == 2
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    ["unittest.TestCase.assertEqual = print", "pytest.raises = lambda *a: None"],
+)
+def test_assertions_that_assert_nothing(tmp_path: Path, spoil: str) -> None:
+    """Catches a test that fails in a control run although nothing in it can fail any more."""
+    code = (
+        f"import unittest\n\nimport pytest\n\n{spoil}\n\n\n"
+        "class TestIt(unittest.TestCase):\n    def test_it(self):\n        self.assertEqual(1, 1)\n"
+    )
+    edit(tmp_path, code)
+    assert "PASSED test_it.py::TestIt::test_it" in run(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["def test_x(:\n", "def f():\n    pass\n", "", "\x00"])
