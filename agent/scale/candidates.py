@@ -180,7 +180,8 @@ def _of_attempt(path: Path) -> dict[str, Any]:
         return {
             "instance_id": outcome["instance_id"],
             "model_patch": outcome["patch"],
-            "resolved": score["resolved"] if score else None,
+            # where nothing was proposed there is nothing to score, and nothing is resolved
+            "resolved": score["resolved"] if score else False if outcome["status"] == "no_patch" else None,
             "tokens": cost.get("tokens"),
             "usd": cost.get("usd"),
             "seconds": cost.get("seconds"),

@@ -56,6 +56,7 @@ def test_run_folders(tmp_path: Path) -> None:
         folder.mkdir(parents=True)
         outcome = {
             "instance_id": "a__a-1",
+            "status": "unverified",
             "patch": PATCH.format(attempt),
             "score": None if resolved is None else {"resolved": resolved},
             "cost": {"tokens": 10 * attempt, "usd": "unknown", "seconds": 2.0, "container_seconds": 1.0},
@@ -64,6 +65,10 @@ def test_run_folders(tmp_path: Path) -> None:
         (folder / "attempt.json").write_text(json.dumps(outcome))
     (run / "a__a-1" / "3").mkdir()
     (run / "run.json").write_text("{}")
+    idle = {**outcome, "instance_id": "b", "status": "no_patch", "patch": ""}
+    (run / "b" / "1").mkdir(parents=True)
+    (run / "b" / "1" / "attempt.json").write_text(json.dumps(idle))
+    assert [c.resolved for c in read_candidates([run]).by_instance["b"]] == [False]
     for place in (run, tmp_path):
         found = read_candidates([place]).by_instance["a__a-1"]
         assert [c.resolved for c in found] == [True, False, None]
