@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.errors import FixbugError, UsageError
-from agent.simulation import Asked, ask, simulate
+from agent.simulation import Asked, ask, read_sample, simulate
 from agent.world.cwm import render_cwm, stripped_of_tokens
 from agent.world.trace import Outcome, Trace, write_trace
 from tests.agent.world.recording import record
@@ -70,7 +70,7 @@ def written(true: Trace, asked: Asked, form: str) -> str:
 @pytest.mark.parametrize("form", ["tokens", "stripped", "row", "lines", "chat"])
 def test_a_true_prediction_is_right_in_every_format(asked: Asked, true: Trace, form: str) -> None:
     """Would catch a misread format, and a divergence where tracer and model only tell it differently."""
-    done = simulate(asked, written(true, asked, form))
+    done = simulate(asked, [read_sample(asked, written(true, asked, form))])
     assert (done.verdict, done.predicted, done.observed) == ("right", "5", "5")
     assert done.checked.verdict == "consistent"
     assert done.divergence is None
@@ -81,9 +81,9 @@ def test_a_true_prediction_is_right_in_every_format(asked: Asked, true: Trace, f
 def test_a_wrong_line_is_named_before_and_after(asked: Asked, true: Trace, form: str) -> None:
     """Would catch a wrong state that checking does not see, or a divergence reported somewhere else."""
     text = written(true, asked, form).replace("['AB']", "['Ab']", 1)
-    before: list[str] = []
-    done = simulate(asked, text, on_checked=lambda recorded, checked: before.append(checked.verdict))
-    assert before == ["wrong"]
+    sample = read_sample(asked, text)
+    assert sample.checked.verdict == "wrong"
+    done = simulate(asked, [sample])
     assert done.checked.first is not None
     assert done.checked.first.line == 5
     assert done.divergence is not None
@@ -94,7 +94,8 @@ def test_a_wrong_line_is_named_before_and_after(asked: Asked, true: Trace, form:
 def test_half_a_prediction_is_unknown(asked: Asked, true: Trace) -> None:
     """Would catch a verdict on an answer that was cut."""
     text = render_cwm(true, asked.program)
-    done = simulate(asked, text[: len(text) // 2].replace("['AB']", "['Ab']"))
+    half = text[: len(text) // 2].replace("['AB']", "['Ab']")
+    done = simulate(asked, [read_sample(asked, half)])
     assert (done.verdict, done.checked.verdict, done.predicted) == ("unknown", "unknown", None)
     assert done.checked.findings
 
@@ -111,7 +112,7 @@ def test_an_exception_is_a_result(tmp_path: Path) -> None:
         '        raise ValueError(k)\n"ValueError(9)"        raise ValueError(k)\n"None"'
         '    return g(9)\n"ValueError(9)"    return g(9)\n"None"\nIt raises.'
     )
-    done = simulate(asked, text)
+    done = simulate(asked, [read_sample(asked, text)])
     assert (done.predicted, done.observed, done.verdict) == ("raises ValueError(9)",) * 2 + ("right",)
     assert done.checked.verdict == "consistent"
 
@@ -144,7 +145,7 @@ def test_what_cannot_be_asked_is_said(
 def test_what_is_no_prediction_is_said(asked: Asked, text: str) -> None:
     """Would catch prose or nothing passing for a prediction."""
     with pytest.raises(UsageError, match="prediction"):
-        simulate(asked, text)
+        read_sample(asked, text)
 
 
 def test_what_cannot_run_is_said(tmp_path: Path) -> None:
@@ -154,12 +155,12 @@ def test_what_cannot_run_is_said(tmp_path: Path) -> None:
     asked = ask(f"{tmp_path / 'm.py'}::f", "f()")
     text = (
         '{}def main(): # << START_OF_TRACE\n{}    return f()\n{}def f():\n{}    return 1\n    return 1\n"1"'
+        '    return f()\n"1"\nSo it is 1.'
     )
     with pytest.raises(FixbugError, match="nowhere_to_be_found"):
-        simulate(asked, text + '    return f()\n"1"\nSo it is 1.')
+        simulate(asked, [read_sample(asked, text)])
     (tmp_path / "m.py").write_text("def f():\n    while True:\n        pass\n    return 1\n")
-    done = simulate(
-        ask(f"{tmp_path / 'm.py'}::f", "f()"), text + '    return f()\n"1"\nSo it is 1.', timeout=3
-    )
+    endless = ask(f"{tmp_path / 'm.py'}::f", "f()")
+    done = simulate(endless, [read_sample(endless, text)], timeout=3)
     assert (done.verdict, done.observed) == ("unknown", None)
     assert done.checked.verdict == "wrong"
