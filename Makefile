@@ -15,7 +15,7 @@ demo: $(READY) ## Watch fixbug find and fix the bundled bug (no key, no Docker)
 	@$(BIN)/fixbug demo
 
 test: $(READY) ## Run the tests; those that need Docker are skipped where no engine answers
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 lint: $(READY) ## Check style
 	@$(BIN)/ruff check .

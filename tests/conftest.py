@@ -25,6 +25,11 @@ PYTEST_PARTS = ("pytest", "pluggy", "iniconfig", "packaging", "pygments")
 """pytest and what it needs on Python ≥ 3.11, all pure Python: copied, so no network is needed."""
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """For ``-n auto``: one more than there are processors, since many tests wait for processes of their own."""
+    return max(2, min(8, (os.cpu_count() or 1) + 1))
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("docker"):
         problem = engine_problem()
