@@ -154,6 +154,8 @@ def describe(image: str) -> Built:
             layers += [tag for tag in found.tags if tag.startswith("fixbug/")][:1]
             parent = found.attrs.get("Parent")
             found = client.images.get(parent) if parent and present(client, parent) else None
+    notes = labels.get("fixbug.notes", "").split(" | ")
+    missing = labels.get("fixbug.missing", "")
     return Built(
         image=image,
         python=labels.get("fixbug.python", ""),
@@ -161,7 +163,7 @@ def describe(image: str) -> Built:
         test=labels.get("fixbug.test", ""),
         tests=labels.get("fixbug.tests", ""),
         installed=labels.get("fixbug.installed", ""),
-        notes=tuple(note for note in labels.get("fixbug.notes", "").split(" | ") if note),
+        notes=tuple(note for note in (*notes, missing and f"not on the index: {missing}") if note),
         layers=tuple(layers),
     )
 

@@ -68,7 +68,7 @@ def build_row(client: DockerClient, row: Mapping[str, Any], say: Progress) -> st
         archive = tar_of(tree)
         requires = _build_requires(tree)
     debian, commands = _apt(environment.get("pre_install") or [])
-    python = _interpreter(client, pins.python, debian, notes, say)
+    python, minor = _interpreter(client, pins.python, debian, notes, say)
     parent = environment_layer(client, python, (*pins.listed, *pins.translated), None, _uv(client), say)
     for note in notes:
         say(f"{name}: {note}")
@@ -80,7 +80,12 @@ def build_row(client: DockerClient, row: Mapping[str, Any], say: Progress) -> st
         if requires:
             _keep_wheels(bench, requires, pins)
         _finish(bench)
-        return {"fixbug.notes": "\n".join(notes)}
+        return {
+            "fixbug.python": minor,
+            "fixbug.installed": f"{len(pins.listed) + len(pins.translated)} pinned packages; "
+            f"{environment['install']}",
+            "fixbug.notes": "\n".join(notes),
+        }
 
     return build_layer(
         client,
@@ -113,8 +118,10 @@ def _apt(commands: list[str]) -> tuple[list[str], list[str]]:
     return sorted(set(packages)), rest
 
 
-def _interpreter(client: DockerClient, full: str, debian: list[str], notes: list[str], say: Progress) -> str:
-    """The layer of the Python that the row names; of one that cannot be had, the nearest newer one's."""
+def _interpreter(
+    client: DockerClient, full: str, debian: list[str], notes: list[str], say: Progress
+) -> tuple[str, str]:
+    """The layer of the Python that the row names, or of the next one that can be had; its version."""
     wanted = ".".join(full.split(".")[:2])
     newer = _MINORS[_MINORS.index(wanted) + 1 :] if wanted in _MINORS else ()
     problem: ImageError | None = None
@@ -126,7 +133,7 @@ def _interpreter(client: DockerClient, full: str, debian: list[str], notes: list
             continue
         if minor != wanted:
             notes.append(f"Python {wanted} cannot be had: this is {minor}")
-        return layer
+        return layer, minor
     assert problem is not None
     raise problem
 

@@ -18,7 +18,8 @@ def show_image(ready: ImageReady, console: Console) -> None:
     rows = (
         ("image", ready.image),
         ("commit", ready.base_commit),
-        ("python", ready.python and f"{ready.python}, packages as of {ready.as_of}"),
+        ("python", ready.python),
+        ("as of", ready.as_of),
         ("installed", ready.installed),
         ("tests", ready.tests),
         ("run them", ready.test),
