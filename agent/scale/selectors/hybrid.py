@@ -1,14 +1,13 @@
 """Everything that is known, added up with stated weights.
 
-    score = 2 x share of the existing tests that still pass, cubed
+    score = 2 x (1 where no other candidate keeps more existing tests passing, else 0)
           + 2 x share of the majority generated tests that pass
           + 0.5 x what was predicted, weighted by trust (-1 to 1)
-          + 1 x share of the other candidates' agreement (their mean similarity to this one)
+          + 1 x share of the candidates that do the same (the majority vote)
 
-What was not run or predicted adds the same nothing to every candidate. Executed tests outweigh text: a patch
-that breaks tests or fails every generated one loses to one that does not, however many agree on it. The
-cube makes a few broken tests count for more than their share (one in ten: 0.27 of the term).
-The weights were set beforehand, not fitted to the benchmark that they are measured on.
+What was not run or predicted adds the same nothing to every candidate. Executed tests outweigh votes: a patch
+that breaks a test which another keeps loses to that one, other things equal, however many agree on it.
+The weights are round numbers, not fitted.
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ from agent.scale.selectors.simulated import predicted_weight
 REGRESSION = 2.0
 REPRODUCTION = 2.0
 SIMULATION = 0.5
-AGREEMENT = 1.0
+MAJORITY = 1.0
 
 
 class Hybrid:
-    """Regression, reproduction, simulation and agreement; the last three where there is something to add."""
+    """Regression, reproduction, simulation and majority; each where there is something to add."""
 
     name = "hybrid"
     needs: tuple[Need, ...] = ("regression",)
@@ -36,18 +35,17 @@ class Hybrid:
         voters = pool.voters(among)
         tests = majority_tests(pool, among)[:TOP_TESTS]
         predicted = predicted_weight(pool, voters)
-        others = max(len(voters) - 1, 1)
+        votes = pool.votes(voters)
+        most = max(pool.run(index).kept for index in voters)
 
         def score(index: int) -> float:
             run = pool.run(index)
-            kept = run.kept / run.before if run.before else float(run.applied)
             passed = sum(run.generated.get(test, False) for test in tests) / len(tests) if tests else 0.0
-            alike = (sum(pool.similarity[index][other] for other in voters) - 1.0) / others
             return (
-                REGRESSION * kept**3
+                REGRESSION * (run.applied and run.kept == most)
                 + REPRODUCTION * passed
                 + SIMULATION * predicted[pool.keys[index]]
-                + AGREEMENT * alike
+                + MAJORITY * votes[index] / len(voters)
             )
 
         return top(voters, score)
