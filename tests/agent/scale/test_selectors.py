@@ -109,6 +109,8 @@ def test_hybrid_lets_execution_outweigh_agreement() -> None:
     texts = ["x = 2", "x = 2", "x = 3"]
     assert best("majority", pool(texts, runs)) == [0, 1]
     assert best("hybrid", pool(texts, runs)) == [2]
+    nearly = {"x = 2": Executed(True, 83, 84), "x = 3": Executed(True, 84, 84)}
+    assert best("hybrid", pool(texts, nearly)) == [2], "one broken test of many is one too many"
     same = {"x = 2": ran(10), "x = 3": ran(10)}
     assert best("hybrid", pool(texts, same)) == [0, 1]
 
