@@ -89,16 +89,29 @@ def fetch_submodules(url: str, tree: Path) -> list[str]:
         ):
             notes.append(f"the submodule {path} stays empty: its address is {where or 'not given'}")
             continue
-        with tempfile.TemporaryDirectory(prefix="fixbug-") as directory:
-            copy = Path(directory, "tree")
-            try:
-                fetch_commit(where, about.split()[2], copy)
-            except ImageError as error:
-                notes.append(f"the submodule {path} stays empty: {error.problem.splitlines()[-1]}")
-                continue
-            shutil.rmtree(copy / ".git")
-            shutil.copytree(copy, tree / path, symlinks=True, dirs_exist_ok=True)
+        problem = ""
+        # a rule for mirrors (insteadOf) may know the address without its ending only
+        for address in dict.fromkeys((where, where.removesuffix(".git"))):
+            problem = _put_files(address, about.split()[2], tree / path)
+            if not problem:
+                break
+        if problem:
+            notes.append(f"the submodule {path} stays empty: {problem}")
     return notes
+
+
+def _put_files(url: str, commit: str, into: Path) -> str:
+    """The files of ``commit``; why they cannot be had, or an empty string."""
+    with tempfile.TemporaryDirectory(prefix="fixbug-") as directory:
+        copy = Path(directory, "tree")
+        try:
+            fetch_commit(url, commit, copy)
+        except ImageError as error:
+            lines = error.problem.splitlines()
+            return next((line for line in lines if line.startswith(("fatal", "error"))), lines[-1])
+        shutil.rmtree(copy / ".git")
+        shutil.copytree(copy, into, symlinks=True, dirs_exist_ok=True)
+    return ""
 
 
 def _relative(url: str, where: str) -> str:

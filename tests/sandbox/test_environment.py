@@ -159,7 +159,7 @@ def test_submodules_are_files_without_a_repository(tmp_path: Path, monkeypatch: 
     head = git(inner, "rev-parse", "HEAD")
     modules = "".join(
         f'[submodule "{name}"]\n\tpath = {name}\n\turl = {url}\n'
-        for name, url in (("one", "../inner"), ("two", "ext::sh -c true"))
+        for name, url in (("one", "../inner.git"), ("two", "ext::sh -c true"))
     )
     (origin / ".gitmodules").write_text(modules)
     git(origin, "add", ".")
