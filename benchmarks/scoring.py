@@ -23,12 +23,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))  # this folder holds a sandbox.py
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this folder holds a sandbox.py
 
 from sandbox.docker import connect, engine_answers
 from sandbox.layers import build_layer, digest
 
+ROOT = Path(__file__).resolve().parents[1]
 BASE = os.environ.get("FIXBUG_TEST_BASE", "fixbug-test-base:latest")
 DATA = Path(os.environ.get("FIXBUG_DATA", ROOT.parent / "shared" / "data"))
 KNOWN = "django__django-11099"
