@@ -368,7 +368,7 @@ def _about(request: Request, task: Task) -> dict[str, Any]:
     packages = ("fixbug-cwm", "openai", "docker", "swebench", "gitpython", "tenacity", "pytest")
     asked = asdict(request)
     for name in ("base_url", "sim_base_url", "repo", "issue"):
-        asked[name] = _without_credentials(asked[name])
+        asked[name] = without_credentials(asked[name])
     return {
         "schema": 1,
         "request": asked,
@@ -389,7 +389,7 @@ def version_of(package: str) -> str | None:
         return None
 
 
-def _without_credentials(url: str | None) -> str | None:
+def without_credentials(url: str | None) -> str | None:
     """A URL less its user name and password."""
     return re.sub(r"(?<=://)[^/@\s]*@", "", url) if url else url
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from importlib import resources
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, StrictUndefined, Template
 
 
 @cache
@@ -15,5 +15,10 @@ def _environment() -> Environment:
 
 def render(name: str, **values: object) -> str:
     """Render the template ``name`` (``simulate.md.j2``). Raises UndefinedError for a missing value."""
+    return _template(name).render(**values)
+
+
+@cache
+def _template(name: str) -> Template:
     text = resources.files("prompts").joinpath(name).read_text(encoding="utf-8")
-    return _environment().from_string(text).render(**values)
+    return _environment().from_string(text)

@@ -24,13 +24,15 @@ USAGE = {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110}
 
 @dataclass(frozen=True)
 class Reply:
-    """What to send. ``hang``: seconds of silence first; ``cut``: the connection breaks in mid-body."""
+    """What to send. ``hang``: seconds of silence first; ``until``: silence until it is set; ``cut``: the
+    connection breaks in mid-body."""
 
     status: int = 200
     body: Any = None
     """Text and bytes go out as they are, anything else as JSON."""
     headers: Mapping[str, str] = field(default_factory=dict)
     hang: float = 0.0
+    until: threading.Event | None = None
     cut: bool = False
 
 
@@ -158,6 +160,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(self, reply: Reply) -> None:
         if reply.hang:
             self.server.closing.wait(reply.hang)
+        while reply.until and not reply.until.wait(0.05) and not self.server.closing.is_set():
+            pass
         body = reply.body
         if not isinstance(body, bytes):
             body = body.encode() if isinstance(body, str) else json.dumps(body).encode()

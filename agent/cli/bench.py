@@ -43,6 +43,17 @@ def bench(
         o.ExecutorName,
         typer.Option(help="threads of this process, or tasks of a Ray cluster.", rich_help_panel=_RUN),
     ] = o.ExecutorName.threads,
+    ray_cpus: Annotated[
+        float, typer.Option(min=0, help="Processors of a node that an attempt takes.", rich_help_panel=_RUN)
+    ] = 1.0,
+    ray_resource: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="A custom resource of the nodes that may do attempts; each takes one unit of it.",
+            rich_help_panel=_RUN,
+        ),
+    ] = None,
     run_id: Annotated[
         str | None,
         typer.Option(
@@ -169,7 +180,8 @@ def bench(
     )
     if resume is not None:
         request = resumed(resume, request)
-    _run(request, _executor(executor, workers), dry_run=dry_run, submission=submission, json=json)
+    chosen = _executor(executor, workers, ray_cpus, ray_resource)
+    _run(request, chosen, dry_run=dry_run, submission=submission, json=json)
 
 
 def replay_batch(folder: Path, *, sandbox: str, workers: int, run_dir: Path, json: bool) -> None:
@@ -183,14 +195,14 @@ def replay_batch(folder: Path, *, sandbox: str, workers: int, run_dir: Path, jso
     _run(request, Threads(workers), dry_run=False, submission=None, json=json)
 
 
-def _executor(name: o.ExecutorName, workers: int) -> Executor:
+def _executor(name: o.ExecutorName, workers: int, cpus: float, resource: str | None) -> Executor:
     if name is o.ExecutorName.threads:
         from agent.scale.executors import Threads
 
         return Threads(workers)
     from agent.scale.ray_executor import Ray
 
-    return Ray(workers)
+    return Ray(workers, cpus, resource)
 
 
 def _run(

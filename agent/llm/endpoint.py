@@ -6,6 +6,7 @@ from __future__ import annotations
 import random
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_e
 from agent.errors import ContextTooLong, ModelError, UsageError
 from agent.llm import EventHandler, ModelEvent, Usage
 from agent.llm.budget import Budget
+from agent.llm.connections import borrow, give_back
 from agent.llm.context import estimate_tokens
 from agent.llm.failures import Failure, failure, status_failure
 from agent.llm.settings import PLACEHOLDER_KEY, ModelSettings
@@ -60,8 +62,6 @@ class Endpoint:
         on_event: EventHandler | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        import openai
-
         if not settings.model:
             raise UsageError("no model is named", cure="give --model NAME or set FIXBUG_MODEL")
         self.model: str = settings.model
@@ -71,7 +71,8 @@ class Endpoint:
         self.on_event = on_event or (lambda event: None)
         self._key = settings.key()
         self._sleep = sleep
-        self.client = openai.OpenAI(api_key=self._key, base_url=settings.base_url, max_retries=0)
+        self.client = borrow(settings.base_url, self._key)
+        self._give_back = weakref.finalize(self, give_back, settings.base_url, self._key)
         self._lock = threading.Lock()
         self._answered = False
 
@@ -124,8 +125,8 @@ class Endpoint:
         ) / 1e6
 
     def close(self) -> None:
-        """Close its connections."""
-        self.client.close()
+        """Give its connections back; the last one that uses them closes them."""
+        self._give_back()
 
     def _once(self, route: Route, request: dict[str, Any]) -> Body:
         import httpx2

@@ -22,7 +22,7 @@ from types import FrameType
 from typing import Any
 
 from agent.errors import EngineError, FixbugError, UsageError
-from agent.fix import Request, version_of
+from agent.fix import Request, version_of, without_credentials
 from agent.record import folder_name
 from agent.scale.executors import Executor, Threads
 from agent.scale.jobs import Instance, Job, instances_of, jobs_of
@@ -34,6 +34,8 @@ __all__ = [
     "BenchRequest", "Benched", "bench", "ids_in", "plan_of", "replayed", "resumed", "run_folder",
 ]  # fmt: skip
 
+_ANEW = ("model", "base_url", "sim_model", "sim_base_url")
+"""What may be said again when a run is resumed: a URL's password is not on record."""
 _PACKAGES = ("fixbug-cwm", "openai", "docker", "swebench", "gitpython", "tenacity", "pytest")
 
 
@@ -122,9 +124,11 @@ def resumed(folder: Path, given: BenchRequest) -> BenchRequest:
 
     Raises ``UsageError`` where the folder holds no run.
     """
+    folder = folder.resolve()
     asked = read_run(folder)["asked"]
     known = Request.__dataclass_fields__
     base = {name: value for name, value in asked["request"].items() if name in known}
+    base |= {name: value for name in _ANEW if (value := getattr(given.base, name)) is not None}
     return replace(
         given,
         dataset=asked["dataset"],
@@ -136,6 +140,7 @@ def resumed(folder: Path, given: BenchRequest) -> BenchRequest:
         cut=None,
         sample=None,
         run_id=folder.name,
+        record=Path(asked["record"]) if asked.get("record") else None,
     )
 
 
@@ -179,6 +184,7 @@ def bench(
         trouble: FixbugError | None = None
         why = ""
         in_a_row = 0
+        unpriced = False
 
         if tally.ended < tally.total:
             work = Work(folder, watcher, ledger, stop)
@@ -196,6 +202,12 @@ def bench(
                 watcher.end(job, summary, ended.error, tally)
                 refused = isinstance(ended.error, UsageError)
                 in_a_row = in_a_row + 1 if ended.error is not None and not refused else 0
+                if tally.unpriced and not unpriced and _money_is_bounded(request):
+                    unpriced = True
+                    watcher.say(
+                        "this model's price is unknown, so no bound on money is kept: set FIXBUG_PRICE_INPUT "
+                        "and FIXBUG_PRICE_OUTPUT"
+                    )
                 if why:
                     continue
                 if isinstance(ended.error, HOPELESS) or in_a_row > request.workers + 2:
@@ -225,6 +237,10 @@ def _jobs(request: BenchRequest, instances: Sequence[Instance]) -> Iterator[Job]
             continue
         session = request.record / folder_name(job.instance_id) / str(job.attempt) / "trajectory.jsonl"
         yield replace(job, request=replace(job.request, session=str(session), model=None))
+
+
+def _money_is_bounded(request: BenchRequest) -> bool:
+    return request.run_usd is not None or request.base.budget_usd is not None
 
 
 def _used_up(request: BenchRequest, tally: Tally, seconds: float) -> str:
@@ -277,7 +293,10 @@ def _config(request: BenchRequest, instances: Sequence[Instance]) -> dict[str, A
 
 
 def _asked(request: BenchRequest, instances: Sequence[Instance]) -> dict[str, Any]:
-    left_out = ("issue", "repo", "ref", "tests", "hidden_tests", "run_dir", "session", "image")
+    left_out = ("issue", "repo", "ref", "tests", "hidden_tests", "run_dir", "session")
+    asked = {key: value for key, value in asdict(request.base).items() if key not in left_out}
+    for name in ("base_url", "sim_base_url"):
+        asked[name] = without_credentials(asked[name])
     return {
         "dataset": request.dataset,
         "dataset_sha256": _sha("".join(_content(one) for one in instances)),
@@ -285,15 +304,22 @@ def _asked(request: BenchRequest, instances: Sequence[Instance]) -> dict[str, An
         "attempts": request.attempts,
         **({"record": str(request.record)} if request.record else {}),
         "prompts_sha256": _prompts(),
-        "request": {key: value for key, value in asdict(request.base).items() if key not in left_out},
+        "request": asked,
     }
 
 
 def _content(one: Instance) -> str:
-    """What the instance is, whatever its files are called."""
+    """What the instance is, wherever it lies. Of a plain task's repository the files' names and sizes."""
     if one.row is not None:
         return json.dumps(one.row, sort_keys=True, default=str)
-    return one.instance_id + Path(one.request.issue).read_text("utf-8", "replace")
+    folder = Path(one.request.issue).parent
+    known = []
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        if {".git", "__pycache__"} & set(path.parts):
+            continue
+        name = path.relative_to(folder).as_posix()
+        known.append((name, path.stat().st_size if name.startswith("repository/") else _sha_of(path)))
+    return json.dumps([one.instance_id, known])
 
 
 def _prompts() -> str:
@@ -303,6 +329,10 @@ def _prompts() -> str:
         if entry.name.endswith(".j2")
     )
     return _sha(json.dumps(templates))
+
+
+def _sha_of(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _sha(text: str) -> str:

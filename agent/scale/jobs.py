@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from agent.errors import IntakeError
 from agent.events import Listener, Progress, silent
 from agent.fix import Request, attempt, budget_for
-from agent.intake import load_rows, load_task, task_for_row
+from agent.intake import check_row, load_rows, load_task, task_for_row
 from agent.record import AttemptRecord, folder_name
 from agent.scale.selection import select
 from agent.scale.tasks import is_task_folder, read_tasks
@@ -89,7 +89,19 @@ def instances_of(
         other = folders.setdefault(folder_name(name), name)
         if other != name:
             raise IntakeError(f"{other} and {name} would share one folder", cure="rename one of them")
-    return [made[name] for name in chosen]
+    return [_checked(made[name]) for name in chosen]
+
+
+def _checked(one: Instance) -> Instance:
+    """Raises ``IntakeError`` for a row that could not be graded: before anything runs, not hours later."""
+    if one.row is None:
+        return one
+    try:
+        return replace(one, row=check_row(one.row))
+    except IntakeError as error:
+        raise IntakeError(
+            error.problem, cure=f"{error.cure}; or leave it out with --exclude, and nothing has run yet"
+        ) from error
 
 
 def jobs_of(instances: Sequence[Instance], attempts: int) -> Iterator[Job]:

@@ -1,4 +1,4 @@
-"""The same attempts as Ray tasks on an existing cluster. Needs the extra ``ray``.
+"""The same attempts as Ray tasks on an existing cluster (docs/cluster.md). Needs the extra ``ray``.
 
 A task does an attempt in a folder of its own on its node and gives back the files; only the driver writes to
 the run folder. A node that is lost costs what ran on it, which Ray gives to other nodes.
@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import socket
 import tempfile
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import agent.errors
 from agent.errors import FixbugError, UsageError
+from agent.record import INTERRUPTED, folder_name
 from agent.scale.executors import Ended
 from agent.scale.jobs import Job, perform
 from agent.scale.work import Work, patiently
@@ -31,16 +36,21 @@ RETRIES = 3
 SETTINGS = ("FIXBUG_", "OPENAI_")
 """The driver's settings of these names go along with each task; they reach no sandbox and no file."""
 
-Answer = tuple[dict[str, bytes], tuple[str, str, str] | None]
-"""Files by their path below the run folder, and an error as class, problem and cure."""
+_START = "start one (ray start --head), or name one in RAY_ADDRESS (docs/cluster.md)"
+
+Files = Mapping[str, bytes]
+"""By their path below the run folder."""
+Answer = tuple[Files, tuple[str, str, str] | None]
+"""What an attempt left, and the error that it ended with as class, problem and cure."""
 
 
 @dataclass(frozen=True)
 class Ray:
-    """``workers`` attempts at once on the cluster that ``RAY_ADDRESS`` names, each with ``cpus`` processors.
+    """``workers`` attempts at once on the cluster that ``RAY_ADDRESS`` names (else the one that runs on this
+    machine), each with ``cpus`` processors.
 
-    ``resource``: a custom resource of the nodes that may do attempts (those with a Docker engine); each takes
-    one unit of it.
+    ``resource``: a custom resource of the nodes that may do attempts (those with a Docker engine, say); each
+    attempt takes one unit of it.
     """
 
     workers: int
@@ -50,9 +60,12 @@ class Ray:
     def run(self, jobs: Iterable[Job], work: Work) -> Iterator[Ended]:
         """Each job as it ends.
 
-        Raises ``UsageError`` where Ray is not installed, ``FixbugError`` where no cluster answers.
+        Raises ``UsageError`` where Ray is not installed or no node has what an attempt needs, ``FixbugError``
+        where no cluster answers.
         """
         ray = _connected()
+        wanted = {"CPU": self.cpus, **({self.resource: 1.0} if self.resource else {})}
+        _check(ray, wanted)
         settings = {name: value for name, value in os.environ.items() if name.startswith(SETTINGS)}
         resources = {self.resource: 1} if self.resource else None
         do = ray.remote(num_cpus=self.cpus, resources=resources, max_retries=RETRIES)(_there)
@@ -66,7 +79,7 @@ class Ray:
                     if job is None:
                         break
                     work.watcher.begin(job, None)
-                    running[do.remote(job, settings, ledger)] = job
+                    running[do.remote(job, _left(job, work.folder), settings, ledger)] = job
                 if not running:
                     return
                 ready, _ = ray.wait(list(running), num_returns=1, timeout=1.0)
@@ -86,14 +99,60 @@ def _connected() -> Any:
             "--executor ray needs Ray, which is not installed", cure="pip install 'fixbug-cwm[ray]'"
         ) from error
     if not ray.is_initialized():
+        _reach(os.environ.get("RAY_ADDRESS", ""))
         try:
-            ray.init(address="auto", log_to_driver=False, logging_level=logging.ERROR)
-        except (ConnectionError, RuntimeError, ValueError) as error:
+            with _signals_kept():
+                ray.init(address="auto", log_to_driver=False, logging_level=logging.ERROR)
+        except (ray.exceptions.RayError, ConnectionError, RuntimeError, ValueError) as error:
             raise FixbugError(
-                f"no Ray cluster answers: {error}",
-                cure="start one (ray start --head), or name one in RAY_ADDRESS",
+                f"no Ray cluster answers: {str(error).strip().splitlines()[0]}",
+                cure=_START,
             ) from error
     return ray
+
+
+def _reach(address: str) -> None:
+    """Ray tries for a quarter of an hour where nobody answers."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():
+        return  # "auto", or nothing: the cluster of this machine
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except OSError as error:
+        raise FixbugError(f"no Ray cluster answers at {address}: {error}", cure=_START) from error
+
+
+@contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Ray takes SIGTERM for itself: the driver would end at once, where it is to let what runs end."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+
+
+def _check(ray: Any, wanted: Mapping[str, float]) -> None:
+    """Ray waits without end for a node that has what a task needs."""
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    if any(all(node.get(name, 0.0) >= amount for name, amount in wanted.items()) for node in nodes):
+        return
+    asked = ", ".join(f"{amount:g} {name}" for name, amount in wanted.items())
+    raise UsageError(
+        f"none of the cluster's {len(nodes)} nodes has what an attempt needs: {asked}",
+        cure="ask for less (--ray-cpus, --ray-resource), or start a node that has it (docs/cluster.md)",
+    )
+
+
+def _left(job: Job, folder: Path) -> Files:
+    """The turns that an interrupted go at ``job`` has left in the run folder: they are replayed."""
+    place = folder / folder_name(job.instance_id) / str(job.attempt)
+    names = ("trajectory.jsonl", INTERRUPTED)
+    paths = [place / name for name in names if (place / name).is_file()]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
 def _kept(ray: Any, reference: Any, folder: Path) -> FixbugError | None:
@@ -114,7 +173,7 @@ def _kept(ray: Any, reference: Any, folder: Path) -> FixbugError | None:
     return made
 
 
-def _write(files: Mapping[str, bytes], folder: Path) -> None:
+def _write(files: Files, folder: Path) -> None:
     """attempt.json last and atomically: without it the attempt did not happen."""
     last = [name for name in files if name.endswith("/attempt.json")]
     for name in [*(name for name in files if name not in last), *last]:
@@ -132,15 +191,18 @@ def _write(files: Mapping[str, bytes], folder: Path) -> None:
             raise FixbugError(
                 f"{place} cannot be written: {error.strerror}", cure="free some disk"
             ) from error
+    if last:
+        (folder / last[0]).with_name(INTERRUPTED).unlink(missing_ok=True)
 
 
-def _there(job: Job, settings: Mapping[str, str], ledger: Ledger) -> Answer:
+def _there(job: Job, left: Files, settings: Mapping[str, str], ledger: Ledger) -> Answer:
     """On a node: do the attempt in a folder of its own."""
     os.environ.update(settings)
     error: tuple[str, str, str] | None = None
     with tempfile.TemporaryDirectory(prefix="fixbug-ray-") as name:
         folder = Path(name)
         (folder / "run.json").write_text("{}")  # the driver has the real one
+        _write(left, folder)
 
         def wait(seconds: float) -> bool:
             time.sleep(seconds)

@@ -18,6 +18,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -35,7 +36,7 @@ def read_run(folder: Path) -> dict[str, Any]:
     """``run.json`` of a batch. Raises ``UsageError``: no run, one of a single attempt, a newer one."""
     try:
         run = json.loads((folder / "run.json").read_text("utf-8"))
-        schema, kind = int(run["schema"]), run.get("kind")
+        schema, kind, asked = int(run["schema"]), run.get("kind"), run.get("asked")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(
             f"{folder} is no run: its run.json cannot be read ({type(error).__name__})",
@@ -49,6 +50,11 @@ def read_run(folder: Path) -> dict[str, Any]:
     if kind != "bench":
         raise UsageError(
             f"{folder} is a run of one attempt", cure=f"fixbug --resume {folder} goes on with it"
+        )
+    if not isinstance(asked, dict):
+        raise UsageError(
+            f"{folder} is no run: its run.json does not say what was asked",
+            cure="name a folder that fixbug bench has made",
         )
     return dict(run)
 
@@ -169,7 +175,11 @@ class RunStore:
             "instance_id": instance_id, "attempt": attempt, "type": type(error).__name__,
             "problem": error.problem, "cure": error.cure, "tries": tries, "time": time.time(),
         }  # fmt: skip
-        with self._writing, (self.folder / "failures.jsonl").open("a", encoding="utf-8") as file:
+        with (
+            self._writing,
+            suppress(OSError),
+            (self.folder / "failures.jsonl").open("a", encoding="utf-8") as file,
+        ):
             file.write(json.dumps(line) + "\n")
 
 

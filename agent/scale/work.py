@@ -81,15 +81,16 @@ class Work:
 
     def here(self, job: Job) -> None:
         """Do one in this process, into the run's folder. Raises ``FixbugError`` where it has no outcome."""
-        budget = budget_for(job.request)
-        self.watcher.begin(job, budget)
 
         def tell(progress: Progress) -> None:
             self.watcher.progress(job, progress)
 
-        patiently(
-            lambda: perform(job, self.folder, tell, budget=budget, ledger=self.ledger), wait=self.stop.wait
-        )
+        def once() -> None:
+            budget = budget_for(job.request)  # a new one: the environment's trouble is not the attempt's time
+            self.watcher.begin(job, budget)
+            perform(job, self.folder, tell, budget=budget, ledger=self.ledger)
+
+        patiently(once, wait=self.stop.wait)
 
 
 def patiently(do: Callable[[], None], *, wait: Callable[[float], bool]) -> None:

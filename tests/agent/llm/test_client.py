@@ -158,7 +158,7 @@ def test_hang(scripted: Start) -> None:
 
 def test_hang_past_the_attempts_seconds(scripted: Start) -> None:
     """The request may not outlive the attempt's budget, whatever the time-out says."""
-    s = scripted(lambda request: hang(), Budget(seconds=0.3), timeout=600)
+    s = scripted(lambda request: hang(), Budget(seconds=3), timeout=600)
     with pytest.raises(BudgetExhausted) as caught:
         s.model.complete(ASK)
     assert caught.value.resource == "seconds"
