@@ -167,10 +167,19 @@ def status_failure(
         return Failure(ModelError(came, cure="check --base-url: it usually ends in /v1"))
     if status == 402 or code in _NEVER_AGAIN:
         return Failure(ModelError(came, cure="the account has no credit left at this endpoint"))
+    after = retry_after(headers)
+    cure = "the endpoint is busy or broken: run it again later"
+    if after is not None and after > settings.max_retry_after:
+        came += f" (it asks to wait {after:.0f} s)"
+        cure = (
+            f"give the same command again in {after / 60:.0f} minutes, or have it wait: set "
+            f"FIXBUG_MAX_RETRY_AFTER={after + 60:.0f} and FIXBUG_RETRY_SECONDS={2 * after:.0f}, with "
+            f"--budget-seconds above both"
+        )
     return Failure(
-        ModelError(came, cure="the endpoint is busy or broken: run it again later"),
+        ModelError(came, cure=cure),
         retry=(status in (408, 409, 429) or status >= 500) and headers.get("x-should-retry") != "false",
-        after=retry_after(headers),
+        after=after,
     )
 
 

@@ -50,16 +50,21 @@ def show_batch(found: Benched, console: Console) -> None:
             soft_wrap=True,
         )
     for name, error in list(data["failures"].items())[:10]:
-        console.print(printable(f"no attempt    {name}: {error['problem'].splitlines()[0]}"), highlight=False)
+        said = error["problem"].splitlines()[0]
+        console.print(printable(f"no attempt    {name}: {said}"), highlight=False, soft_wrap=True)
     if len(data["failures"]) > 10:
         console.print(
             f"              and {len(data['failures']) - 10} more, in results.json", highlight=False
         )
+    cures = dict.fromkeys(error["cure"] for error in data["failures"].values() if error["cure"])
+    for cure in list(cures)[:3]:
+        console.print(printable(f"            → {cure}"), highlight=False, soft_wrap=True)
     console.print(f"files         {found.folder}", highlight=False, soft_wrap=True)
-    if found.stopped:
+    if not found.complete:
+        why = f"stopped: {found.stopped}; " if found.stopped else ""
         left = data["attempts"] - data["ended"]
         console.print(
-            f"stopped: {found.stopped}; {left} attempts are left, and the same command goes on with them",
+            f"{why}{left} attempts are left, and the same command goes on with them",
             highlight=False, soft_wrap=True,
         )  # fmt: skip
 

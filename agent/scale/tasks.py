@@ -26,7 +26,7 @@ __all__ = ["PlainTask", "is_task_folder", "read_tasks", "write_task"]
 
 VISIBLE = "test_visible.py"
 _HIDDEN = ("hidden_tests", "hidden.py")
-_SHAPE = "a task's folder holds issue.md, repository/, and hidden_tests/ or hidden.py (docs/scaling.md)"
+_SHAPE = "a task's folder holds issue.md, repository/, and hidden_tests/ or hidden.py (docs/batch.md)"
 
 
 @dataclass(frozen=True)

@@ -94,13 +94,18 @@ def test_the_environments_failures_are_no_answers(tmp_path: Path) -> None:
 
 
 def test_what_would_fail_every_attempt_ends_the_run(tmp_path: Path) -> None:
-    """Two thousand attempts against an endpoint that is gone, each with its own patience."""
+    """Two thousand attempts against an endpoint that wants an hour's rest, each with its own patience; a
+    rate limit that is recorded as an answer, or that does not say how to wait for it."""
     tasks = make_tasks(tmp_path / "tasks", [f"good-{n}" for n in range(12)])
-    with serve(lambda request: status(500, "gone")) as server:
+    with serve(lambda request: status(429, "slow down", headers={"Retry-After": "3600"})) as server:
         found = bench(batch(tasks, server.base_url, tmp_path / "runs"), Quiet())
     assert not found.complete
     assert "fails every attempt" in found.stopped
     assert len(found.failures) < 12
+    assert attempts_in(found.folder) == {}
+    assert found.trouble is not None
+    assert "it asks to wait 3600 s" in found.trouble.problem
+    assert "FIXBUG_MAX_RETRY_AFTER=" in found.trouble.cure
 
 
 def test_another_question_under_the_same_name_is_refused(tmp_path: Path) -> None:
@@ -143,11 +148,12 @@ def test_folders_that_are_no_batch(tmp_path: Path, run: str, said: str) -> None:
 
 
 def test_the_runs_own_bounds(tmp_path: Path) -> None:
-    """A run that goes on past its budget; a bound that loses what was done."""
+    """A run that goes on past its budget; a bound that loses what was done, or is silently not kept."""
     tasks = make_tasks(tmp_path / "tasks", ["good-1", "good-2", "good-3"])
     with serve(settle) as server:
-        request = batch(tasks, server.base_url, tmp_path / "runs", workers=1, run_tokens=1)
-        found = bench(request, Quiet())
+        request = batch(tasks, server.base_url, tmp_path / "runs", workers=1, run_tokens=1, run_usd=5.0)
+        found = bench(request, watcher := Quiet())
+        assert sum("price is unknown" in text for text in watcher.said) == 1
         assert found.results.data["ended"] == 1
         assert "tokens are used" in found.stopped
         whole = bench(replace(request, run_tokens=None), Quiet())
@@ -224,6 +230,27 @@ def test_ctrl_c_ends_what_runs(tmp_path: Path) -> None:
     assert len(begun) == found["ended"]
 
 
+def test_rows_of_the_old_format(tmp_path: Path) -> None:
+    """A row that cannot be graded found hours later; one that is not asked for in the way."""
+    old = {"instance_id": "a__b-1", "repo": "a/b", "base_commit": "1" * 40, "problem_statement": "x",
+           "version": "1", "FAIL_TO_PASS": "[]", "PASS_TO_PASS": "[]"}  # fmt: skip
+    new = {
+        **old,
+        "instance_id": "a__b-2",
+        "image": "i",
+        "eval_script": "s",
+        "log_parser": "p",
+        "eval_type": "t",
+    }
+    dataset = tmp_path / "rows.jsonl"
+    dataset.write_text(f"{json.dumps(old)}\n{json.dumps(new)}\n")
+    request = batch(dataset, "http://localhost:1/v1", tmp_path / "runs")
+    with pytest.raises(UsageError, match=r"a__b-1 is in the format of swebench 4 and older"):
+        bench(request, Quiet())
+    assert not (tmp_path / "runs").exists()
+    assert [one.instance_id for one in replace(request, exclude=("a__b-1",)).selected()] == ["a__b-2"]
+
+
 def test_ids_and_folders(tmp_path: Path) -> None:
     """The same question in two folders, or two questions in one."""
     tasks = make_tasks(tmp_path / "tasks", ["good-1", "good-2"])
@@ -232,6 +259,8 @@ def test_ids_and_folders(tmp_path: Path) -> None:
     assert folder == run_folder(replace(request, workers=9), request.selected())
     other = replace(request, pattern="-1")
     assert folder != run_folder(other, other.selected())
+    secret = replace(request, base=replace(request.base, base_url="http://me:secret@localhost:1/v1"))
+    assert folder == run_folder(secret, request.selected()), "a URL's password is no part of the question"
     assert os.path.commonpath([folder, tmp_path / "runs"]) == str(tmp_path / "runs")
 
 
