@@ -171,9 +171,10 @@ def attempt(
     budget: Budget | None = None,
     ledger: Ledger | None = None,
 ) -> Outcome:
-    """Make the parts that ``request`` names, and let them try ``task``; what is in ``record`` is gone on with.
+    """Make the parts that ``request`` names, and let them try ``task``, going on with what ``record`` holds.
 
-    ``ledger``: the predictions that trust rests on (default: all below ``request.run_dir``). Errors as ``fix``.
+    ``ledger``: the predictions that trust rests on (default: all below ``request.run_dir``). Errors as
+    ``fix``.
     """
     from agent.loop import Attempt
     from agent.trial import LoopSettings

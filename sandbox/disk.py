@@ -25,17 +25,13 @@ class DiskGuard:
     """Ends what runs in a container once it has written ``limit`` bytes in all.
 
     The bound is soft: it is looked at about once a second, so a fast disk takes a few GB more. ``connect``
-    makes a client of the guard's own, since one client is not for two threads. ``volumes`` are directories
-    that are not in the container's own layer and count too.
+    makes a client of the guard's own, since one client is not for two threads.
     """
 
-    def __init__(
-        self, connect: Callable[[], DockerClient], container: str, limit: int, volumes: tuple[str, ...] = ()
-    ) -> None:
+    def __init__(self, connect: Callable[[], DockerClient], container: str, limit: int) -> None:
         self.limit = limit
         self._connect = connect
         self._container = container
-        self._volumes = volumes
         self._unseen = 0.0
 
     @contextlib.contextmanager
@@ -77,11 +73,7 @@ class DiskGuard:
 
     def _used(self, client: DockerClient) -> int:
         found = client.api.containers(all=True, size=True, filters={"name": self._container})
-        used = sum(int(summary.get("SizeRw") or 0) for summary in found)
-        if self._volumes:
-            _, said = client.containers.get(self._container).exec_run(["du", "-skx", *self._volumes])
-            used += sum(int(line.split()[0]) for line in said.splitlines() if line[:1].isdigit()) << 10
-        return used
+        return sum(int(summary.get("SizeRw") or 0) for summary in found)
 
     def _end(self, client: DockerClient) -> None:
         from docker.errors import APIError

@@ -277,8 +277,9 @@ class DockerSandbox:
         from docker.errors import DockerException
         from requests import RequestException
 
+        api: Any = self._client.api
         try:
-            identity = self._client.api.inspect_image(image)["Id"]
+            identity = api.inspect_image(image)["Id"]
         except (DockerException, RequestException, OSError):
             return None  # the start says what is wrong
         return ready.name_of(identity, self.workdir, self.spec.base_commit)

@@ -12,7 +12,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sandbox.hardening import Execute
 from sandbox.worktree import RECIPE
@@ -56,7 +56,8 @@ def find(client: DockerClient, name: str) -> Ready | None:
     from docker.errors import ImageNotFound
 
     try:
-        labels = client.api.inspect_image(name)["Config"]["Labels"]
+        api: Any = client.api
+        labels = api.inspect_image(name)["Config"]["Labels"]
         return Ready(**json.loads(labels[LABEL]))
     except (ImageNotFound, KeyError, TypeError, ValueError):
         return None

@@ -26,7 +26,7 @@ PYTEST_PARTS = ("pytest", "pluggy", "iniconfig", "packaging", "pygments")
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """For ``-n auto``: one more than there are processors, since many tests wait for processes of their own."""
+    """For ``-n auto``: one more than there are processors, since many tests wait for processes."""
     return max(2, min(8, (os.cpu_count() or 1) + 1))
 
 
