@@ -575,6 +575,7 @@ class Attempt:
             "steps": used["steps"],
             "seconds": round(used["seconds"], 3),
             "container_seconds": round(self.container_seconds, 3),
+            "models": used["models"],
         }
 
     def _end(self, error: BudgetExhausted | RecordExhausted) -> None:

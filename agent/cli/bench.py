@@ -214,7 +214,8 @@ def _run(
 
     from agent.report.batch import show_batch, show_plan
     from agent.report.board import Board
-    from agent.scale.bench import bench, plan_of
+    from agent.scale.bench import bench
+    from agent.scale.dry_run import plan_of
 
     if dry_run:
         plan = plan_of(request)

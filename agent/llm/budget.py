@@ -43,6 +43,7 @@ class Budget:
         self._estimated = 0
         self._steps = 0
         self._price_said = False
+        self._models: set[str] = set()
 
     def charge(self, usage: Usage, cost_usd: float | None, *, estimated: bool = False) -> None:
         """Count one answered request. ``estimated``: its endpoint reported no usage."""
@@ -54,6 +55,11 @@ class Budget:
                 self._unpriced += 1
             else:
                 self._usd += cost_usd
+
+    def answered_by(self, model: str) -> None:
+        """Note who answered: the model's name as the endpoint gives it, with its fingerprint."""
+        with self._lock:
+            self._models.add(model)
 
     def step(self) -> None:
         """Count one step. Raises when none is left."""
@@ -102,6 +108,7 @@ class Budget:
                 "usd_known": self._usd,
                 "steps": self._steps,
                 "seconds": self.seconds,
+                "models": sorted(self._models),
                 "limits": dict(self.limits),
             }
 

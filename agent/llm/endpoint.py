@@ -156,6 +156,7 @@ class Endpoint:
             self._answered = True
             usage, estimated = self.usage(route, body, request)
             self.budget.charge(usage, self.cost(body, usage), estimated=estimated)
+            self.budget.answered_by(_who(body) or self.model)
             if self.budget.price_unknown():
                 text = (
                     "this model's price is unknown, so the money budget is not enforced: set FIXBUG_PRICE_*"
@@ -231,6 +232,11 @@ def _sent(request: Mapping[str, Any]) -> set[str]:
     """Names of the parameters that were sent, those of the server's own among them."""
     ids = ["prompt_token_ids"] if isinstance(request.get("prompt"), list) else []
     return {*request, *(request.get("extra_body") or ()), *ids}
+
+
+def _who(body: Body) -> str:
+    """The model's name and ``system_fingerprint``, as far as the endpoint gives them."""
+    return " ".join(str(body[name]) for name in ("model", "system_fingerprint") if body.get(name))
 
 
 def _count(counts: Mapping[str, Any], name: str) -> int:

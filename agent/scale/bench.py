@@ -13,8 +13,8 @@ import re
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from importlib.resources import files
 from pathlib import Path
@@ -27,11 +27,11 @@ from agent.record import folder_name
 from agent.scale.executors import Executor, Threads
 from agent.scale.jobs import Instance, Job, instances_of, jobs_of
 from agent.scale.results import Results, write_results, write_submission
-from agent.scale.store import SCHEMA, RunStore, read_run, summary_of
+from agent.scale.store import SCHEMA, RunStore, read_run
 from agent.scale.work import HOPELESS, Tally, Watcher, Work, tries
 
 __all__ = [
-    "BenchRequest", "Benched", "bench", "ids_in", "plan_of", "replayed", "resumed", "run_folder",
+    "BenchRequest", "Benched", "bench", "ids_in", "replayed", "resumed", "run_folder",
 ]  # fmt: skip
 
 _ANEW = ("model", "base_url", "sim_model", "sim_base_url")
@@ -224,6 +224,12 @@ def bench(
         if tally.ended + tally.failed >= tally.total:
             why = "" if trouble is None else why
         results = write_results(store, request.attempts, instances, failures, str(request.base.model))
+        store.note(
+            {
+                "models": sorted({name for one in results.attempts for name in one["models"]}),
+                "images": _digests({one["image"] for one in results.attempts if one["image"]}),
+            }
+        )
         found = Benched(folder, results, why, failures, trouble)
         if submission and found.complete:
             write_submission(store, submission, model=str(request.base.model))
@@ -276,7 +282,7 @@ def _draining(stop: threading.Event, watcher: Watcher) -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-# --- what is asked, and the plan of it --------------------------------------------------------------
+# --- what is asked, and with what --------------------------------------------------------------------
 
 
 def _config(request: BenchRequest, instances: Sequence[Instance]) -> dict[str, Any]:
@@ -339,80 +345,24 @@ def _sha(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def plan_of(request: BenchRequest) -> dict[str, Any]:
-    """What ``--dry-run`` says: what would run, which images are missing, and what it may cost.
+def _digests(images: Iterable[str]) -> dict[str, str | None]:
+    """Image → the id of its content; None where this machine's engine does not have it (any more)."""
+    from docker.errors import DockerException
 
-    The price is that of the attempts in ``run_dir`` with the same model, else at most the budget's.
-    """
-    instances = request.selected()
-    folder = run_folder(request, instances)
-    store = RunStore(folder, {})
-    left = [
-        job for job in jobs_of(instances, request.attempts) if not store.done(job.instance_id, job.attempt)
-    ]
-    ids = {job.instance_id for job in left}
-    images = _images([one for one in instances if one.instance_id in ids])
-    past = _past(Path(request.base.run_dir), request.base.model)
-    priced = [one["usd"] for one in past if one["usd"] is not None]
-    most = request.base.budget_usd
-    return {
-        "run": str(folder),
-        "instances": [one.instance_id for one in instances],
-        "attempts": len(instances) * request.attempts,
-        "done": len(instances) * request.attempts - len(left),
-        "left": len(left),
-        "workers": request.workers,
-        **images,
-        "past_attempts": len(past),
-        "estimated_usd": sum(priced) / len(priced) * len(left) if priced else None,
-        "estimated_tokens": round(sum(one["tokens"] for one in past) / len(past) * len(left))
-        if past
-        else None,
-        "estimated_seconds": (
-            sum(one["seconds"] for one in past) / len(past) * len(left) / request.workers if past else None
-        ),
-        "at_most_usd": None if most is None else most * len(left),
-    }
-
-
-def _images(instances: Sequence[Instance]) -> dict[str, Any]:
-    """How many images there are, and what the missing ones take on disk: 0.1 to 1 GB each, by experience."""
     from sandbox.docker import connect
-    from sandbox.layers import present
-    from sandbox.rows import can_be_built, row_image
 
-    rows = [one.row for one in instances if one.row is not None]
-    if not rows:
-        return {"images_needed": 0, "images_missing": []}
+    names = sorted(images)
+    if not names:
+        return {}
+    found: dict[str, str | None] = dict.fromkeys(names)
     try:
         client = connect(timeout=10)
-    except EngineError as error:
-        return {"images_needed": len(rows), "images_missing": None, "engine": error.problem}
+    except EngineError:
+        return found
     try:
-        missing = [
-            str(row["instance_id"])
-            for row in rows
-            if not present(client, str(row.get("image")))
-            and not (can_be_built(row) and present(client, row_image(row)))
-        ]
+        for name in names:
+            with suppress(DockerException):
+                found[name] = client.images.get(name).id
     finally:
         client.close()
-    return {
-        "images_needed": len(rows),
-        "images_missing": missing,
-        "disk_gb": [0.1 * len(missing), len(missing)],
-    }
-
-
-def _past(runs: Path, model: str | None) -> list[dict[str, Any]]:
-    """Summaries of ended attempts by the same model, in all runs."""
-    found = []
-    for path in sorted(runs.glob("*/run.json")):
-        try:
-            run = json.loads(path.read_text("utf-8"))
-            asked = run.get("asked", run)["request"]["model"]
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-        if asked == model:
-            found += [summary_of(attempt) for attempt in sorted(path.parent.glob("*/*/attempt.json"))]
-    return [one for one in found if one is not None]
+    return found

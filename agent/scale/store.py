@@ -80,6 +80,8 @@ def summary_of(path: Path) -> dict[str, Any] | None:
             "seconds": cost["seconds"],
             "container_seconds": cost["container_seconds"],
             "record": (outcome.get("proposer") or {}).get("record"),
+            "models": cost.get("models") or [],
+            "image": (outcome.get("sandbox") or {}).get("image"),
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
@@ -152,6 +154,12 @@ class RunStore:
                 f"{self.folder} was asked for differently:\n" + "\n".join(f"  {line}" for line in different),
                 cure="ask for the same again, or give another --run-id",
             )
+
+    def note(self, found: Mapping[str, Any]) -> None:
+        """Put into ``run.json``, as ``found``, what was not known before the attempts were made."""
+        path = self.folder / "run.json"
+        run = {**json.loads(path.read_text("utf-8")), "found": dict(found)}
+        write_atomically(path, json.dumps(run, indent=2, default=str) + "\n")
 
     def attempt_folder(self, instance_id: str, attempt: int) -> Path:
         return self.folder / folder_name(instance_id) / str(attempt)

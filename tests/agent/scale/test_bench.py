@@ -17,7 +17,8 @@ import pytest
 
 from agent.errors import UsageError
 from agent.scale import work
-from agent.scale.bench import bench, plan_of, replayed, resumed, run_folder
+from agent.scale.bench import bench, replayed, resumed, run_folder
+from agent.scale.dry_run import plan_of
 from agent.scale.store import RunStore
 from tests.agent.scale.batches import Quiet, batch, make_tasks, settle
 from tests.openai_server import Reply, serve, status
@@ -64,11 +65,9 @@ def test_a_batch_and_the_same_command_again(tmp_path: Path) -> None:
     assert {entry.name for entry in submission.iterdir()} == {
         "all_preds.jsonl", "metadata.yaml", "README.md", "logs", "trajs",
     }  # fmt: skip
-    assert json.loads((folder / "run.json").read_text())["asked"]["instances"] == [
-        "bad-1",
-        "good-1",
-        "idle-1",
-    ]
+    run = json.loads((folder / "run.json").read_text())
+    assert run["asked"]["instances"] == ["bad-1", "good-1", "idle-1"]
+    assert run["found"] == {"models": ["scripted"], "images": {}}
 
 
 def test_the_environments_failures_are_no_answers(tmp_path: Path) -> None:
@@ -265,7 +264,7 @@ def test_ids_and_folders(tmp_path: Path) -> None:
 
 
 def test_a_run_again_from_its_record(tmp_path: Path) -> None:
-    """A replay that asks a model, or does not notice another patch."""
+    """A replay that asks a model, does not notice another patch, or cannot be resumed."""
     tasks = make_tasks(tmp_path / "tasks", ["good-1", "bad-1"])
     with serve(settle) as server:
         request = batch(tasks, server.base_url, tmp_path / "runs")
@@ -277,3 +276,4 @@ def test_a_run_again_from_its_record(tmp_path: Path) -> None:
     assert again.results.data["resolved_ids"] == first.results.data["resolved_ids"] == ["good-1"]
     assert again.results.data["record"] == {"attempts": 2, "other_patch": [], "other_score": []}
     assert (again.folder / "predictions.jsonl").read_text().count('"model_patch": "diff') == 2
+    assert bench(resumed(again.folder, request), Quiet()).complete
