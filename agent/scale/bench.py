@@ -28,6 +28,7 @@ from agent.scale.executors import Executor, Threads
 from agent.scale.jobs import Instance, Job, instances_of, jobs_of
 from agent.scale.results import Results, write_results, write_submission
 from agent.scale.store import SCHEMA, RunStore, read_run
+from agent.scale.tasks import is_task_folder
 from agent.scale.work import HOPELESS, Tally, Watcher, Work, tries
 
 __all__ = [
@@ -304,7 +305,7 @@ def _asked(request: BenchRequest, instances: Sequence[Instance]) -> dict[str, An
     for name in ("base_url", "sim_base_url"):
         asked[name] = without_credentials(asked[name])
     return {
-        "dataset": request.dataset,
+        "dataset": _whole_path(request.dataset),
         "dataset_sha256": _sha("".join(_content(one) for one in instances)),
         "instances": [one.instance_id for one in instances],
         "attempts": request.attempts,
@@ -312,6 +313,12 @@ def _asked(request: BenchRequest, instances: Sequence[Instance]) -> dict[str, An
         "prompts_sha256": _prompts(),
         "request": asked,
     }
+
+
+def _whole_path(dataset: str) -> str:
+    """A file or folder from the root on: a run can be resumed from anywhere."""
+    path = Path(dataset).expanduser()
+    return str(path.resolve()) if path.is_file() or is_task_folder(path) else dataset
 
 
 def _content(one: Instance) -> str:

@@ -250,12 +250,15 @@ def test_rows_of_the_old_format(tmp_path: Path) -> None:
     assert [one.instance_id for one in replace(request, exclude=("a__b-1",)).selected()] == ["a__b-2"]
 
 
-def test_ids_and_folders(tmp_path: Path) -> None:
+def test_ids_and_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same question in two folders, or two questions in one."""
     tasks = make_tasks(tmp_path / "tasks", ["good-1", "good-2"])
     request = batch(tasks, "http://localhost:1/v1", tmp_path / "runs")
     folder = run_folder(request, request.selected())
     assert folder == run_folder(replace(request, workers=9), request.selected())
+    monkeypatch.chdir(tmp_path)
+    near = replace(request, dataset="tasks")
+    assert folder == run_folder(near, near.selected()), "the same tasks, named from nearer by"
     other = replace(request, pattern="-1")
     assert folder != run_folder(other, other.selected())
     secret = replace(request, base=replace(request.base, base_url="http://me:secret@localhost:1/v1"))
