@@ -28,7 +28,7 @@ from sandbox.errors import ImageError
 from sandbox.layers import Progress, Workbench, build_layer, digest, present, sweep_builds
 from sandbox.registry import pull
 from sandbox.rows import build_row, can_be_built, row_image
-from sandbox.tree import plan_tree, tar_of, tree_layer
+from sandbox.tree import PLAIN_USER, USER, plan_tree, tar_of, tree_layer
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -122,6 +122,7 @@ def image_with_source(
     def steps(bench: Workbench) -> None:
         bench.script("make room", "rm -rf /testbed/.git && mkdir -p /testbed", quiet=True)
         bench.unpack(archive)
+        bench.script("give them to the user", PLAIN_USER, quiet=True)
 
     with closing(_engine()) as client:
         key = digest(client.images.get(parent).id, _commit(source))
@@ -130,7 +131,7 @@ def image_with_source(
             f"fixbug/source:{readable[:80]}-{key}",
             parent,
             steps,
-            changes=["WORKDIR /testbed"],
+            changes=["WORKDIR /testbed", f"USER {USER}"],
             labels={"fixbug.layer": "source", "fixbug.repository": name},
             on_progress=say,
         )

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TreePlan", "plan_tree", "tar_of", "tree_layer"]
 
-TREE_RECIPE = 1
+TREE_RECIPE = 2
 """Raise this when the steps below change what they make."""
 
 _TOOLS = ("pip", "setuptools", "wheel")
@@ -54,6 +54,11 @@ git tag -f "$1" >/dev/null; git tag -f "v$1" >/dev/null
 """
 
 # What git ignores is what building made: it stays. An *.egg-info is moved to where Python finds it as well.
+USER = "fixbug"
+"""Who runs in the image of a plain repository: no root, so all but the repository is read-only to it."""
+PLAIN_USER = f"""\
+id -u {USER} >/dev/null 2>&1 || useradd --create-home --shell /bin/bash {USER}
+mkdir -p {WORKDIR} && chown -R {USER}: {WORKDIR}"""
 _LEAVE_NO_SOURCE = f"""\
 set -eu
 cd {WORKDIR}
@@ -151,11 +156,13 @@ def tree_layer(client: DockerClient, plan: TreePlan, say: Progress) -> str:
             bench.say(note)
         bench.say(trial.told)
         bench.script("take the repository's files out", f"{_git_at_all()}\n{_LEAVE_NO_SOURCE}", quiet=True)
+        bench.script("make a user without rights", PLAIN_USER, quiet=True)
         return _labels(plan, minor, found, notes, trial)
 
     changes = [
         f"WORKDIR {WORKDIR}",
         "ENV LANG=C.UTF-8",
+        f"USER {USER}",
         *(f"ENV {name}={quoted(value)}" for name, value in plan.declared.env.items()),
     ]
     return build_layer(
