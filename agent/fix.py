@@ -5,24 +5,20 @@ from __future__ import annotations
 import json
 import platform
 import re
-import shutil
-import tempfile
 from collections.abc import Mapping
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from agent.errors import FixbugError, UsageError
+from agent.errors import UsageError
 from agent.events import Listener, Progress, silent
 from agent.outcome import Outcome
 from agent.record import AttemptRecord, check_place, folder_name, new_run_id
 from agent.task import Task
+from agent.workspace import workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from agent.llm import Model
     from agent.llm.budget import Budget
     from agent.llm.recorded import Session
@@ -89,10 +85,10 @@ def fix(request: Request, listener: Listener = silent, *, resume: Path | None = 
     from agent.intake import load_task
 
     check_place(resume or Path(request.run_dir))
-    with _workspace() as workspace:
+    with workspace() as place:
         issue = request.issue
         if resume is not None and issue == "-":
-            issue = str(workspace / "issue.md")
+            issue = str(place / "issue.md")
             Path(issue).write_text(_asked(resume)["problem_statement"], "utf-8")
         listener(Progress("intake", f"reading {issue}", passing=True))
         task = load_task(
@@ -102,7 +98,7 @@ def fix(request: Request, listener: Listener = silent, *, resume: Path | None = 
             tests=request.tests,
             hidden_tests=Path(request.hidden_tests) if request.hidden_tests else None,
             image=request.image,
-            workspace=workspace,
+            workspace=place,
             on_progress=lambda text: listener(Progress("intake", text)),
         )
         if resume is not None:
@@ -398,18 +394,3 @@ def without_credentials(url: str | None) -> str | None:
 def _title(task: Task) -> str:
     lines = [line.strip("# \t") for line in task.problem_statement.splitlines()]
     return next((line for line in lines if line), "")[:100]
-
-
-@contextmanager
-def _workspace() -> Iterator[Path]:
-    """A temporary folder on the host for the checkout; gone afterwards, whatever happens."""
-    try:
-        folder = tempfile.mkdtemp(prefix="fixbug-")
-    except OSError as error:
-        raise FixbugError(
-            f"no temporary folder can be made: {error.strerror}", cure="free some disk, or set TMPDIR"
-        ) from error
-    try:
-        yield Path(folder)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

@@ -96,7 +96,7 @@ def kill_often(args: argparse.Namespace, folder: Path, url: str) -> dict[str, An
         "touched_again": touched,
         "broken_files": broken,
         "half_written": [str(path) for path in runs.rglob("*.part")],
-        "sandboxes_left": [path.name for path in temporary.glob("fixbug-local-*")],
+        "temporary_left": [path.name for path in temporary.glob("fixbug-*")],
         "containers_left": containers() if args.sandbox == "docker" else 0,
         "exit_status": process.returncode,
     }
@@ -146,7 +146,7 @@ def main() -> int:
         and found["attempts"] == found["resolved"] == args.instances
         and found["in_results"]
         and not any(found[name] for name in ("touched_again", "broken_files", "half_written"))
-        and not found["sandboxes_left"]
+        and not found["temporary_left"]
         and not found["containers_left"]
     )
     if args.json:

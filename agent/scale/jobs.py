@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from agent.intake import check_row, load_rows, load_task, task_for_row
 from agent.record import AttemptRecord, folder_name
 from agent.scale.selection import select
 from agent.scale.tasks import is_task_folder, read_tasks
+from agent.workspace import workspace
 
 if TYPE_CHECKING:
     from agent.llm.budget import Budget
@@ -126,10 +126,9 @@ def perform(
     fails; then there is no attempt.json.
     """
     request = job.request
-    with tempfile.TemporaryDirectory(prefix="fixbug-", ignore_cleanup_errors=True) as folder:
-        workspace = Path(folder)
+    with workspace() as place:
         if job.row is not None:
-            task = task_for_row(dict(job.row), image=request.image, workspace=workspace)
+            task = task_for_row(dict(job.row), image=request.image, workspace=place)
         else:
             task = load_task(
                 request.issue,
@@ -138,7 +137,7 @@ def perform(
                 tests=request.tests,
                 hidden_tests=Path(request.hidden_tests) if request.hidden_tests else None,
                 image=request.image,
-                workspace=workspace,
+                workspace=place,
                 on_progress=lambda text: listener(Progress("intake", text)),
             )
             task = replace(task, instance_id=job.instance_id)

@@ -10,7 +10,6 @@ import logging
 import os
 import signal
 import socket
-import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -25,6 +24,7 @@ from agent.record import INTERRUPTED, folder_name
 from agent.scale.executors import Ended
 from agent.scale.jobs import Job, perform
 from agent.scale.work import Work, patiently
+from agent.workspace import workspace
 
 if TYPE_CHECKING:
     from agent.world.ledger import Ledger
@@ -199,8 +199,7 @@ def _there(job: Job, left: Files, settings: Mapping[str, str], ledger: Ledger) -
     """On a node: do the attempt in a folder of its own."""
     os.environ.update(settings)
     error: tuple[str, str, str] | None = None
-    with tempfile.TemporaryDirectory(prefix="fixbug-ray-") as name:
-        folder = Path(name)
+    with workspace() as folder:
         (folder / "run.json").write_text("{}")  # the driver has the real one
         _write(left, folder)
 
