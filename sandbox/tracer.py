@@ -77,8 +77,8 @@ _ANONYMOUS = {"<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>"}
 
 # --- values -----------------------------------------------------------------------------------
 
-_mro_of = type.__dict__["__mro__"].__get__
-_dict_of = type.__dict__["__dict__"].__get__
+_type_mro = type.__dict__["__mro__"].__get__
+_type_dict = type.__dict__["__dict__"].__get__
 _name_of = type.__dict__["__name__"].__get__
 _args_of = BaseException.__dict__["args"].__get__
 _module_dict = types.ModuleType.__dict__["__dict__"].__get__  # type: ignore[index]
@@ -97,6 +97,16 @@ _BASES = frozenset(
 
 
 _CONSTANTS = {id(value): b'"%b"' % repr(value).encode("ascii") for value in (None, True, False)}
+
+
+def _mro_of(kind: Any) -> Any:
+    """``kind.__mro__``; empty for a class that a collection has cleared, or that C code never finished."""
+    return _type_mro(kind) or ()
+
+
+def _dict_of(kind: Any) -> Any:
+    """``kind.__dict__``; likewise."""
+    return _type_dict(kind) or {}
 
 
 def describe(value: Any) -> str:
