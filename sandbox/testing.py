@@ -87,9 +87,9 @@ def run_tests(sandbox: Sandbox, tests: Sequence[str], *, timeout: float = 300) -
     return _test_run(_perform(sandbox, "run", tests, timeout))
 
 
-def collect(sandbox: Sandbox, paths: Sequence[str] = ()) -> list[str]:
+def collect(sandbox: Sandbox, paths: Sequence[str] = (), *, timeout: float = 300) -> list[str]:
     """Ids of the tests in ``paths`` (none: the whole suite). Files that cannot be imported give none."""
-    return _perform(sandbox, "collect", paths, 300).collected
+    return _perform(sandbox, "collect", paths, timeout).collected
 
 
 def executed_lines(

@@ -14,6 +14,9 @@ from sandbox import Sandbox
 from sandbox.errors import FixbugError
 from sandbox.testing import collect, run_tests
 
+COLLECT_SECONDS = 20.0
+"""For the names of other tests: a file that hangs where it is imported must not take the search's time."""
+
 
 class OfflineProposer:
     """Proposes the search's candidates, best first, until there are none."""
@@ -82,7 +85,7 @@ def _others(box: Sandbox, brief: Brief) -> list[str]:
         return min(len(set(own) ^ set(folder)) for folder in folders)
 
     try:
-        found = [test for test in collect(box) if test not in known]
+        found = [test for test in collect(box, timeout=COLLECT_SECONDS) if test not in known]
     except FixbugError:
         return []  # nothing to collect, or not by pytest
     return sorted(found, key=distance)
