@@ -132,6 +132,17 @@ def _swept() -> threading.Event:
     return threading.Event()
 
 
+_counted: dict[str, int] = {}
+"""Engine's address → processors of its host: asking takes longer than all else but the start."""
+
+
+def _processors(client: DockerClient) -> int:
+    address = str(client.api.base_url)
+    if address not in _counted:
+        _counted[address] = int(client.info()["NCPU"])
+    return _counted[address]
+
+
 class DockerSandbox:
     """See ``sandbox.Sandbox``. The image needs bash ≥ 4.4, git, patch, cat and setsid.
 
@@ -294,7 +305,7 @@ class DockerSandbox:
             if not _swept().is_set():
                 sweep(self._client)
                 _swept().set()
-            cpus = int(self._client.info()["NCPU"])
+            cpus = _processors(self._client)
             host = api.create_host_config(
                 **container_limits(self.spec.limits, network=self.spec.network, host_cpus=cpus),
                 # Endless output must not fill the engine's disk with a log that nobody reads.
