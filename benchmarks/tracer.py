@@ -29,11 +29,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/ has a sandbox.py of its own
 
 from sandbox.inside import START, sources
 
+ROOT = Path(__file__).resolve().parents[1]
 TRACER = ROOT / "sandbox" / "tracer.py"
 MINORS = range(6, 14)
 PEERS = {"repr": "settrace + repr(locals())", "pysnooper": "PySnooper", "hunter": "hunter"}
