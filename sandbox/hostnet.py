@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import ssl
 import subprocess
 import sys
@@ -20,7 +21,6 @@ __all__ = ["IndexFile", "certificates", "files_on_index", "read_url", "step_envi
 
 _OPTIONS = ("index-url", "extra-index-url", "trusted-host", "proxy", "timeout")
 _SIMPLE_JSON = "application/vnd.pypi.simple.v1+json"
-_DEFAULT_INDEX = "https://pypi.org/simple"
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def step_environment() -> dict[str, str]:
 
 def files_on_index(project: str, *, seconds: float = 30) -> list[IndexFile]:
     """What the index has of ``project`` (PEP 691); empty where it cannot be asked or answers otherwise."""
-    index = (_usable("index-url") or [_DEFAULT_INDEX])[0].rstrip("/")
+    index = (_usable("index-url") or [_default_index()])[0].rstrip("/")
     base = f"{index}/{project}/"
     try:
         listed = json.loads(read_url(base, accept=_SIMPLE_JSON, seconds=seconds))
@@ -115,6 +115,21 @@ def _usable(option: str) -> list[str]:
 def _pip_options() -> dict[str, str]:
     """The user's pip configuration, environment variables included (option → value)."""
     return _read_pip_options(tuple(sorted(item for item in os.environ.items() if item[0].startswith("PIP_"))))
+
+
+@cache
+def _default_index() -> str:
+    """The index that pip takes where none is configured, as its help says; empty where it does not."""
+    for command in ([sys.executable, "-m", "pip"], ["pip"], ["pip3"]):
+        try:
+            done = subprocess.run([*command, "help", "install"], capture_output=True, text=True, timeout=60)
+        except (OSError, subprocess.TimeoutExpired):
+            continue
+        # its lines are broken anywhere
+        found = re.search(r"\(default(https?://[^)]+)\)", "".join(done.stdout.split()))
+        if found:
+            return found[1]
+    return ""
 
 
 @cache
