@@ -176,8 +176,8 @@ def test_the_next_start_sweeps(spec: SandboxSpec, docker_client: DockerClient) -
     ran = subprocess.run(
         [sys.executable, "-c", opening, *arguments], stdout=subprocess.PIPE, text=True, check=True
     )
-    assert gone(docker_client, left)
-    assert gone(docker_client, ran.stdout.strip())
+    assert until(lambda: gone(docker_client, left))
+    assert until(lambda: gone(docker_client, ran.stdout.strip()))
 
 
 def test_an_interrupt_while_it_is_made(
@@ -206,7 +206,7 @@ def test_sweep_goes_by_process_not_by_number(docker_image: str, docker_client: D
     try:
         sweep(docker_client)
         assert not gone(docker_client, made[0].id or "")
-        assert gone(docker_client, made[1].id or "")
+        assert until(lambda: gone(docker_client, made[1].id or ""))
     finally:
         made[0].remove(force=True)
 
