@@ -230,9 +230,9 @@ def test_nothing_is_left(spec: SandboxSpec, docker_client: DockerClient) -> None
     """A container, volume or network that outlives its sandbox."""
     with DockerSandbox(spec) as box:
         identity = box.container_id
-        box.run("(setsid sleep 600 &) ; mkdir -p /tmp/a")
+        box.run("(setsid sleep 6017 &) ; mkdir -p /tmp/a")
     assert identity not in [found["Id"] for found in docker_client.api.containers(all=True)]
-    left = subprocess.run(["pgrep", "-f", "setsid slee[p] 600"], capture_output=True, check=False).stdout
+    left = subprocess.run(["pgrep", "-f", "sleep 601[7]"], capture_output=True, check=False).stdout
     assert left == b""
 
 
