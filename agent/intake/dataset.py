@@ -48,8 +48,8 @@ def load_rows(dataset: str) -> list[Row]:
     else:
         raise IntakeError(
             f"expected a dataset, got {dataset!r}",
-            cure=f"give {', '.join(_HUB)}, a hub name (owner/name) or a file ({', '.join(_ENDS)}); bench, sweep and "
-            "ablate also take a folder of plain tasks (docs/batch.md)",
+            cure=f"give {', '.join(_HUB)}, a hub name (owner/name) or a file ({', '.join(_ENDS)}); "
+            "bench, sweep and ablate also take a folder of plain tasks (docs/batch.md)",
         )
     if not rows:
         raise IntakeError(f"{dataset} holds no rows", cure="give a dataset that has some")
