@@ -52,7 +52,7 @@ import threading
 import time
 import types
 from json.encoder import encode_basestring_ascii as _quote
-from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 # Tests mock builtins, ``os`` and ``time``: everything needed while they run is bound here.
 _open, _close, _fallocate = os.open, os.close, getattr(os, "posix_fallocate", None)
@@ -371,7 +371,8 @@ class _Mark:
     """whether the value may look different later on"""
     owner: int
     """id of the instance that was last found as marked, and in ``seen`` the tracer's moment then. Only of
-    instances: in one moment no other one can come to lie at the same place. 0 for everything else"""
+    instances of classes: making one takes a call, so in one moment no other one can come to lie at the same
+    place. 0 for everything else (a quiet statement makes lists, bound methods, slices)"""
     seen: int
     others: Sequence[Tuple[int, Any, Any, Any, Optional["_Mark"]]]
     """of the parts that are not held: index and type; where that does not say it all, a function and its
@@ -618,7 +619,7 @@ def _known(value: Any, kind: Any, moment: int) -> Tuple[Any, bytes]:
     if made is None:
         return _OPAQUE, text
     made.live = not made.frozen or _may_turn(kind)
-    if made.shape == _STATE or made.shape == _SLOTS:
+    if (made.shape == _STATE or made.shape == _SLOTS) and _flags_of(kind) & _HEAP:
         made.owner, made.seen = _id(value), moment
     if _len(_described) > 1000:
         _described.clear()
@@ -884,251 +885,173 @@ def _full(data: bytes) -> int:
     raise ValueError
 
 
-# --- what is followed -------------------------------------------------------------------------
+# --- what a statement may change ----------------------------------------------------------------
+#
+# Most instructions change no object. Some are known to change none as long as the values they work on are
+# of the builtin types that they seem to be: ``pattern.match(text)``, ``len(x)``, ``xs[0]``, ``for x in xs``.
+# Which these are is read off a function's instructions once, and asked of its locals and globals each time.
+# Python code that such a thing runs on the way (``__len__``, ``__eq__``, a property) is noticed as it begins.
 
-_Step = Tuple["_Plan", bytes, bytes, int, str, bool, bool, bool]
-"""The next plan; the event where nothing changed, and where an integer did; index and name of the local that
-the statement may bind, where it is one (else 0, ""); whether it is several; whether the offset counts;
-whether it may have changed objects"""
-
-
-class _Missing:
-    pass
-
-
-_MISSING = _Missing()
-
-
-class _Plan:
-    """What is known of a statement that was announced: where it may lead, and what it may bind."""
-
-    __slots__ = (
-        "call", "exact", "head", "kept", "look", "quiet",
-        "silent", "statement", "steps", "suspended", "within",
-    )  # fmt: skip
-
-    def __init__(self, statement: int, silent: Any, exact: bool, look: "_Pairs", quiet: bool = False) -> None:
-        self.statement, self.silent, self.exact = statement, silent, exact
-        self.call: Optional[_Call] = None
-        """the first thing in it that may change an object, where that is a call"""
-        self.within: Optional[_Plan] = None
-        self.head = b"%d" % statement
-        self.look = look
-        """index and name of locals that the statement may bind or unbind"""
-        self.quiet = quiet
-        """whether it changes no object, unless it runs Python code on the way (a property, an operator)"""
-        self.steps: Dict[int, _Step] = {}
-        """line of the next event → what to do then"""
-        self.kept = False
-        self.suspended: Optional[_Plan] = None
-
-    def step(self, plan: "_Plan") -> "_Step":
-        """From this statement to ``plan``'s, where it is always followed by that."""
-        several, (index, name) = _len(self.look) > 1, self.look[0] if _len(self.look) == 1 else (0, "")
-        changed = plan.head + b'\t%d="%%d"\n' % index
-        return plan, plan.head + b"\n", changed, index, name, several, plan.exact, not self.quiet
-
-    def again(self) -> "_Plan":
-        """For a generator that goes on: the same statement will bind, and is announced anew."""
-        if self.suspended is None:
-            self.suspended = _Plan(0, None, False, self.look)
-        return self.suspended
-
-    def called(self) -> "_Plan":
-        """From when its first call has begun, where that is to a followed function, which says itself what
-        it changes."""
-        if self.within is None:
-            within = self.within = _Plan(self.statement, self.silent, self.exact, self.look)
-            within.kept = self.kept
-            if self.call is not None and self.call.alone:
-                within.quiet, within.call, within.within = True, self.call, within
-        return self.within
-
-    def but(self, look: "_Pairs") -> "_Plan":
-        """Once: the same statement, and the next event is to be looked at closely."""
-        return _Plan(self.statement, self.silent, self.exact, look)
+_Kinds = frozenset  # of the ids of builtin types, which stay for good
+_Need = Tuple[Any, Any]
+"""Index of a local, or name of a global, and the types that it has to be of; of a builtin function, itself"""
+_Needs = Tuple[Tuple[_Need, ...], Tuple[_Need, ...]]
+"""of locals, and of globals"""
+_Slot = Tuple[Any, ...]
+"""What is known of a value on the stack: ``("of", types)``, ``("local", index, name)``, ``("global", name)``,
+``("attribute", slot, name)``, ``("other", name)``, ``("over", needs)`` for what an iterator goes through,
+``("null",)``, or () for nothing"""
 
 
-class _Call:
-    """The first call of a statement."""
-
-    __slots__ = ("alone", "name", "offset")
-
-    def __init__(self, name: str, offset: int) -> None:
-        self.name = name
-        """under which the callee is loaded: of a local, a global or an attribute"""
-        self.offset = offset
-        self.alone = True
-        """whether nothing else in the statement may change an object"""
+def _kinds(*kinds: Any) -> Any:
+    return _Kinds(map(id, kinds))
 
 
-class _Stack:
-    """Which name each value on the stack was loaded under, as far as one straight look at instructions
-    tells."""
+_VIEWS: Any = (type({}.keys()), type({}.values()), type({}.items()))
+_MATCH: Any = type(_ADDRESS.search(" at 0x1"))
+_CONSTANT = _kinds(int, float, complex, bool, str, bytes, type(None), tuple, frozenset, range)
+_ITERABLE = _kinds(list, tuple, dict, set, frozenset, str, bytes, range, *_VIEWS)
+_INDEXED = _kinds(list, tuple, dict, str, bytes, range, _MATCH)
+_OF_TEXT = _kinds(str, bytes, tuple, type(None))
 
-    __slots__ = ("names",)
+_METHODS: Dict[str, Tuple[Any, Any]] = {}
+"""name of a method that changes nothing → the types on which it does not, and those of its result, or None"""
+for _on, _result, _methods in (
+    (
+        (str, bytes),
+        _kinds(str, bytes),
+        "capitalize center expandtabs ljust lower lstrip replace rjust",
+    ),
+    ((str, bytes), _kinds(str, bytes), "removeprefix removesuffix rstrip strip swapcase title upper zfill"),
+    (
+        (str, bytes),
+        _kinds(bool),
+        "endswith isalnum isalpha isascii isdigit islower isspace istitle isupper startswith",
+    ),
+    ((str, bytes), _kinds(list), "rsplit splitlines"),
+    ((str, bytes), _kinds(tuple), "partition rpartition"),
+    ((str, bytes), _kinds(int), "find rfind rindex"),
+    ((str,), _kinds(str), "casefold"),
+    ((str,), _kinds(bool), "isdecimal isidentifier isnumeric isprintable"),
+    ((str, bytes, list, tuple), _kinds(int), "count index"),
+    ((str, bytes, _PATTERN), _kinds(list), "split"),
+    ((int,), _kinds(int), "bit_length"),
+    ((float,), _kinds(bool), "is_integer"),
+    ((dict,), None, "get"),
+    ((dict,), _kinds(*_VIEWS), "items keys values"),
+    ((dict, list, set, frozenset), None, "copy"),
+    ((_PATTERN,), _kinds(_MATCH, type(None)), "fullmatch match search"),
+    ((_PATTERN,), _kinds(list), "findall"),
+    ((_MATCH,), _OF_TEXT, "group"),
+    ((_MATCH,), _kinds(int), "end start"),
+    ((_MATCH,), _kinds(tuple), "groups span"),
+    ((_MATCH,), _kinds(dict), "groupdict"),
+):
+    _METHODS.update((_method, (_kinds(*_on), _result)) for _method in _methods.split())
 
-    def __init__(self) -> None:
-        self.names: Optional[List[Optional[str]]] = []
-        """None: it can't be told"""
-
-    def follow(self, instruction: Any) -> None:
-        names = self.names
-        if names is None:
-            return
-        opname, argument = instruction.opname, instruction.arg
-        if instruction.opcode < dis.HAVE_ARGUMENT:
-            argument = None
-        try:
-            depth = _len(names) + dis.stack_effect(instruction.opcode, argument)
-        except ValueError:
-            depth = -1
-        if depth < 0 or "JUMP" in opname or opname in ("COPY", "SWAP") or opname.startswith(("DUP", "ROT")):
-            self.names = None
-            return
-        load = opname in _LOADS
-        if load and depth:
-            first = _len(names) if opname in _FROM_NOTHING else _len(names) - 1
-            del names[_max(0, first) :]
-            names.append(instruction.argval)
-            if opname == "LOAD_GLOBAL" and instruction.argrepr.startswith("NULL + "):
-                names.insert(-1, None)  # 3.11 and 3.12: the callable lies on top of it
-        elif depth <= _len(names):
-            del names[_max(0, depth - 1) :]
-        names.extend([None] * (depth - _len(names)))
-
-    def callee(self, instruction: Any) -> Optional[str]:
-        """The name of what a call instruction calls; None where it is not one, or can't be told."""
-        names, opname, count = self.names, instruction.opname, instruction.arg or 0
-        if names is None:
-            return None
-        for place in _CALLEES.get(opname, ()):
-            if place + count <= _len(names) and names[-place - count]:
-                return names[-place - count]
-        return None
-
-
-# How deep the callee lies below the arguments. In 3.11 and 3.12 it depends on what was loaded; what the other
-# place holds has no name.
-_CALLEES = {
-    "CALL_FUNCTION": (1,),
-    "CALL_METHOD": (2,),
-    "CALL_FUNCTION_KW": (2,),
-    "CALL": (2, 1),
-    "CALL_KW": (3,),
+_CALLABLES: Dict[str, Tuple[int, int, Any, int]] = {
+    "abs": (1, 1, None, 0),
+    "bool": (0, 1, _kinds(bool), 0),
+    "callable": (1, 1, _kinds(bool), 0),
+    "chr": (1, 1, _kinds(str), 0),
+    "float": (0, 1, None, 0),
+    "getattr": (2, 3, None, 0),
+    "hasattr": (2, 2, _kinds(bool), 0),
+    "hash": (1, 1, None, 0),
+    "id": (1, 1, None, 0),
+    "int": (0, 2, None, 0),
+    "isinstance": (2, 2, _kinds(bool), 0),
+    "issubclass": (2, 2, _kinds(bool), 0),
+    "len": (1, 1, _kinds(int), 0),
+    "max": (2, 9, None, 0),
+    "min": (2, 9, None, 0),
+    "ord": (1, 1, None, 0),
+    "range": (1, 3, _kinds(range), 0),
+    "repr": (1, 1, None, 0),
+    "str": (0, 1, None, 0),
+    "type": (1, 1, None, 0),
+    "all": (1, 1, _kinds(bool), 1),
+    "any": (1, 1, _kinds(bool), 1),
+    "dict": (0, 0, _kinds(dict), 0),
+    "enumerate": (1, 2, None, 1),
+    "frozenset": (0, 1, _kinds(frozenset), 1),
+    "iter": (1, 1, None, 1),
+    "list": (0, 1, _kinds(list), 1),
+    "reversed": (1, 1, None, 1),
+    "set": (0, 1, _kinds(set), 1),
+    "sorted": (1, 1, _kinds(list), 1),
+    "sum": (1, 2, None, 1),
+    "tuple": (0, 1, _kinds(tuple), 1),
+    "zip": (1, 9, None, 9),
 }
-_FROM_NOTHING = frozenset(["LOAD_FAST", "LOAD_FAST_CHECK", "LOAD_GLOBAL", "LOAD_NAME", "LOAD_DEREF"])
-_LOADS = _FROM_NOTHING | {"LOAD_ATTR", "LOAD_METHOD"}
+"""builtin that changes nothing → how many arguments at least and at most, the types of its result, or None,
+and how many of the first it iterates over"""
+_CALLABLES.update(
+    (_name, (0, 9, None, 0))
+    for _name, _found in vars(builtins).items()
+    if type(_found) is type and issubclass(_found, BaseException)
+)
+_GENUINE = {_name: getattr(builtins, _name) for _name in (*_CALLABLES, "next")}
+_ITERATORS = frozenset(["enumerate", "iter", "reversed", "zip"])
 
-
-class _Function:
-    """One code object that is followed. It holds the code, so that its ``id`` stays its own."""
-
-    __slots__ = (
-        "always",
-        "binds",
-        "calls",
-        "cells",
-        "code",
-        "entry",
-        "exact",
-        "fid",
-        "file",
-        "first",
-        "full",
-        "inlined_at",
-        "key",
-        "names",
-        "noisy",
-        "opcodes",
-        "plans",
-        "prefixes",
-        "silent",
-    )
-
-    def __init__(
-        self, code: Any, fid: int, file: str, key: Tuple[str, str], names: Tuple[str, ...], source: _Source
-    ) -> None:
-        self.code, self.fid, self.file, self.key, self.names = code, fid, file, key, names
-        self.first, self.silent = source.first, source.silent
-        self.inlined_at: Any = frozenset()
-        self.opcodes = code.co_code
-        self.prefixes = [b'\t%d="%%d"' % index for index in range(len(names))]
-        self.full: _Pairs = tuple(enumerate(names))
-        self.exact = any(high for _, high in source.silent.values())
-        self.plans: Dict[int, _Plan] = {}
-        self.binds: Optional[Dict[int, Set[str]]] = None
-        self.always: Set[str] = set()
-        self.noisy: Set[int] = set()
-        """statements that may change objects: what has been shown is looked at again after them"""
-        self.calls: Dict[int, _Call] = {}
-        self.cells: _Pairs = ()
-        """locals that a nested function may bind; they are always looked at again"""
-        if code.co_name != "<module>":
-            self._read_bindings()
-        if self.binds is not None:
-            shared = {*code.co_cellvars, *code.co_freevars}
-            self.cells = tuple(pair for pair in self.full if pair[1] in shared)
-        given = code.co_varnames[: _arguments(code)] + code.co_freevars
-        bound = tuple(pair for pair in self.full if pair[1] in given) if self.binds is not None else self.full
-        self.entry = _Plan(0, None, False, bound, self.binds is not None)
-
-    def _read_bindings(self) -> None:
-        """What each statement can bind, and whether it is quiet, by its instructions."""
-        code = self.code
-        binds: Dict[int, Set[str]] = {}
-        shared = {*code.co_cellvars, *code.co_freevars}
-        always: Set[str] = set()
-        local, cell = frozenset(dis.haslocal), frozenset(dis.hasfree)
-        lines = _lines_of(code)
-        before = ""
-        stacks: Dict[int, _Stack] = {}
-        for instruction in dis.get_instructions(code):
-            name, line = instruction.opname, lines.get(instruction.offset)
-            statement = 0 if line is None else self.first.get(line, line)
-            stack = stacks.setdefault(statement, _Stack())
-            if not _is_quiet(name, instruction.argrepr, before):
-                if statement in self.noisy:
-                    if statement in self.calls:
-                        self.calls[statement].alone = False
-                else:
-                    callee = stack.callee(instruction)
-                    if callee and statement:
-                        self.calls[statement] = _Call(callee, instruction.offset)
-                self.noisy.add(statement)
-            stack.follow(instruction)
-            before = name
-            if name in _READERS or instruction.opcode not in (cell if name in _CELL_WRITERS else local):
-                continue
-            bound = instruction.argval if _type(instruction.argval) is tuple else (instruction.argval,)
-            if not all(n in code.co_varnames or n in shared for n in bound):
-                return
-            if line is None or (name not in _WRITERS and name not in _CELL_WRITERS):
-                always.update(bound)
-            else:
-                binds.setdefault(statement, set()).update(bound)
-        self.always, self.binds = always, binds
-
-    def plan(self, line: int) -> _Plan:
-        statement = self.first.get(line, line)
-        look = self.full
-        if self.binds is not None:
-            bound = self.always | self.binds.get(statement, set())
-            look = tuple(pair for pair in look if pair[1] in bound)
-        exact = self.exact or statement != line or line + 1 in self.first
-        quiet = self.binds is not None and statement not in self.noisy
-        found = self.plans[line] = _Plan(statement, self.silent.get(statement), exact, look, quiet)
-        found.call = None if quiet else self.calls.get(statement)
-        found.kept = True
-        return found
-
-    def opcode(self, offset: int) -> int:
-        return int(self.opcodes[offset]) if 0 <= offset < len(self.opcodes) else -1
-
-
-_READERS = frozenset(["LOAD_FAST", "LOAD_FAST_CHECK", "LOAD_FAST_LOAD_FAST", "LOAD_CLOSURE"])
-_WRITERS = frozenset(["STORE_FAST", "STORE_FAST_LOAD_FAST", "STORE_FAST_STORE_FAST"])
-_CELL_WRITERS = frozenset(["STORE_DEREF", "DELETE_DEREF"])
+# How many values an instruction takes from the stack, where it puts one there.
+_ONE_FROM = {
+    "BINARY_OP": 2,
+    "COMPARE_OP": 2,
+    "IS_OP": 2,
+    "CONTAINS_OP": 2,
+    "BINARY_SLICE": 3,
+    "FORMAT_WITH_SPEC": 2,
+    "FORMAT_SIMPLE": 1,
+    "CONVERT_VALUE": 1,
+    "TO_BOOL": 1,
+    "LOAD_ASSERTION_ERROR": 0,
+    "LOAD_CLOSURE": 0,
+    "LOAD_BUILD_CLASS": 0,
+}
+# How many it takes, where it puts none there.
+_NONE_FROM = {
+    "CACHE": 0,
+    "COPY_FREE_VARS": 0,
+    "DELETE_ATTR": 1,
+    "DELETE_FAST": 0,
+    "DELETE_SUBSCR": 2,
+    "DICT_MERGE": 1,
+    "DICT_UPDATE": 1,
+    "EXTENDED_ARG": 0,
+    "KW_NAMES": 0,
+    "LIST_APPEND": 1,
+    "LIST_EXTEND": 1,
+    "MAKE_CELL": 0,
+    "MAP_ADD": 2,
+    "NOP": 0,
+    "NOT_TAKEN": 0,
+    "POP_TOP": 1,
+    "PRECALL": 0,  # 3.11: CALL is told to take all
+    "RESUME": 0,
+    "SET_ADD": 1,
+    "SETUP_EXCEPT": 0,
+    "SETUP_FINALLY": 0,
+    "SETUP_LOOP": 0,
+    "SET_UPDATE": 1,
+    "STORE_ATTR": 2,
+    "STORE_DEREF": 1,
+    "STORE_FAST": 1,
+    "STORE_FAST_STORE_FAST": 2,
+    "STORE_GLOBAL": 1,
+    "STORE_SLICE": 4,
+    "STORE_SUBSCR": 3,
+}
+_BUILT = {
+    "BUILD_LIST": list,
+    "BUILD_MAP": dict,
+    "BUILD_CONST_KEY_MAP": dict,
+    "BUILD_SET": set,
+    "BUILD_SLICE": slice,
+    "BUILD_STRING": str,
+    "BUILD_TUPLE": tuple,
+}
+_ENDS = frozenset(["RETURN_VALUE", "RETURN_CONST", "RAISE_VARARGS", "RERAISE"])
 # These change no object by themselves, and run no code but what an object's class defines for them. Unknown
 # ones are not here, nor are those that call, store into an object, iterate, or ask a mapping for a key.
 _QUIET = frozenset(
@@ -1152,19 +1075,26 @@ _QUIET = frozenset(
         "LOAD_CONST",
         "LOAD_FAST",
         "LOAD_FAST_CHECK",
+        "LOAD_FAST_AND_CLEAR",
         "LOAD_FAST_LOAD_FAST",
         "LOAD_GLOBAL",
         "LOAD_DEREF",
         "LOAD_CLOSURE",
         "LOAD_ATTR",
         "LOAD_METHOD",
+        "LOAD_SUPER_ATTR",
+        "LOAD_ASSERTION_ERROR",
+        "MAKE_FUNCTION",
+        "SET_FUNCTION_ATTRIBUTE",
         "PUSH_NULL",
         "STORE_FAST",
         "STORE_FAST_LOAD_FAST",
         "STORE_FAST_STORE_FAST",
+        "DELETE_FAST",
         "COPY_FREE_VARS",
         "MAKE_CELL",
         "IS_OP",
+        "COMPARE_OP",
         "TO_BOOL",
         "UNARY_NOT",
         "UNARY_NEGATIVE",
@@ -1184,27 +1114,589 @@ _QUIET = frozenset(
         "BINARY_RSHIFT",
         "BUILD_TUPLE",
         "BUILD_LIST",
+        "BUILD_MAP",
+        "BUILD_CONST_KEY_MAP",
+        "BUILD_SET",
         "BUILD_SLICE",
         "BUILD_STRING",
+        "FORMAT_VALUE",
+        "FORMAT_SIMPLE",
+        "FORMAT_WITH_SPEC",
+        "CONVERT_VALUE",
+        "LIST_APPEND",
+        "SET_ADD",
+        "MAP_ADD",
+        "GET_ITER",
+        "YIELD_VALUE",
+        "UNPACK_SEQUENCE",
+        "UNPACK_EX",
+        "END_FOR",
         "RETURN_VALUE",
         "RETURN_CONST",
+        "BREAK_LOOP",
+        "CONTINUE_LOOP",
+        "SETUP_EXCEPT",
+        "SETUP_FINALLY",
         "SETUP_LOOP",
         "POP_BLOCK",
     ]
 )
 
 
+class _Stack:
+    """What the values on the stack are, as one look at a statement's instructions in their order tells."""
+
+    def __init__(self, indices: Dict[str, int], bound: Iterable[str]) -> None:
+        self.indices = indices
+        self.slots: Optional[List[_Slot]] = []
+        """None: it can't be told"""
+        self.dead = False
+        self.jumps: Dict[int, Optional[List[_Slot]]] = {}
+        """offset ahead → the stack of those that jump there"""
+        self.bound: Set[str] = {*bound}
+        """names that the statement has bound so far"""
+        self.keywords = False  # of the call to come, where an instruction of their own names them
+
+    def at(self, offset: int) -> None:
+        """Go on with the instruction at an offset, which others may jump to."""
+        if offset in self.jumps:
+            came = self.jumps.pop(offset)
+            if self.dead:
+                self.slots = came
+            elif came is None or self.slots is None or _len(came) != _len(self.slots):
+                self.slots = None
+            else:
+                self.slots = [a if a == b else () for a, b in zip(came, self.slots)]
+        elif self.dead:
+            self.slots = None
+        self.dead = False
+
+    def top(self, place: int) -> _Slot:
+        """The value so far from the top, which is 1."""
+        slots = self.slots
+        return slots[-place] if slots is not None and place <= _len(slots) else ()
+
+    # -- is it quiet?
+
+    def needs(self, instruction: Any) -> Optional[List[_Need]]:
+        """What must be so for an instruction to change no object; None where it may in any case."""
+        name, count = instruction.opname, instruction.arg or 0
+        if name == "COMPARE_OP" and instruction.argrepr in ("in", "not in"):
+            name = "CONTAINS_OP"
+        if name in _QUIET:
+            return []
+        if name == "BINARY_OP":
+            return self._of(2, _CONSTANT) if instruction.argrepr.endswith("=") else []
+        if name.startswith("INPLACE_"):
+            return self._of(2, _CONSTANT)
+        if name == "CONTAINS_OP":  # an iterator moves on when it is searched
+            return self._of(1, _ITERABLE)
+        if name == "BINARY_SUBSCR":
+            return self._of(2, _INDEXED | _OF_TEXT)
+        if name == "BINARY_SLICE":
+            return self._of(3, _INDEXED | _OF_TEXT)
+        if name in ("LIST_EXTEND", "SET_UPDATE"):
+            return self._of(1, _ITERABLE)
+        if name in ("DICT_MERGE", "DICT_UPDATE"):
+            return self._of(1, _kinds(dict))
+        if "JUMP" in name:
+            return []
+        if name in _PLACES:
+            return self._call(name, count)
+        return None
+
+    def iterates(self, bound: Set[str]) -> Optional[List[_Need]]:
+        """``needs`` of the head of a loop that binds some names: it goes through what they were before."""
+        needs = self._of(1, _ITERABLE)
+        turning = {self.indices.get(name) for name in bound}
+        for place, kinds in needs or ():
+            if place in turning or (_type(place) is str and _type(kinds) is _Kinds):
+                return None
+        return needs
+
+    def _of(self, place: int, kinds: Any) -> Optional[List[_Need]]:
+        return _where(self.top(place), kinds)
+
+    def _call(self, name: str, count: int) -> Optional[List[_Need]]:
+        callee = self._callee(name, count)
+        if self.keywords or name in ("CALL_FUNCTION_KW", "CALL_KW") or not callee:
+            return None
+        if callee[0] == "global" and callee[1] in _CALLABLES:
+            least, most, _, over = _CALLABLES[callee[1]]
+            if not least <= count <= most:
+                return None
+            needs: List[_Need] = [(callee[1], _GENUINE[callee[1]])]
+            for place in _range(count, _max(0, count - over), -1):
+                more = self._of(place, _ITERABLE)
+                if more is None:
+                    return None
+                needs += more
+            return needs
+        if callee[0] == "attribute":
+            if callee[1][:1] == ("local",) and callee[1][2] == "self":
+                return None
+            if callee[2] == "join" and count == 1:
+                found, text = self._of(1, _ITERABLE), _where(callee[1], _kinds(str, bytes))
+                return None if found is None or text is None else found + text
+            if callee[2] in _METHODS:
+                return _where(callee[1], _METHODS[callee[2]][0])
+        return None
+
+    def _callee(self, name: str, count: int) -> _Slot:
+        for place in _PLACES[name]:
+            found = self.top(place + count)
+            if not found or found[0] != "null":
+                return found
+        return ()
+
+    def callee(self, instruction: Any) -> Optional[str]:
+        """The name under which a call's callee was loaded; None where it is no call, or can't be told."""
+        name = instruction.opname
+        found = self._callee(name, instruction.arg or 0) if name in _PLACES else ()
+        if not found or found[0] in ("of", "over"):
+            return None
+        return str(found[-1])
+
+    # -- what it does to the stack
+
+    def follow(self, instruction: Any) -> None:
+        name, count, offset = instruction.opname, instruction.arg or 0, instruction.offset
+        slots = self.slots
+        if "JUMP" in name or name == "FOR_ITER":
+            self._jump(name, offset, instruction.argval)
+            return
+        if name in _ENDS:
+            self.dead = True
+            return
+        if name == "KW_NAMES":
+            self.keywords = True
+        if slots is None:
+            if name in _WRITERS or name in _CELL_WRITERS:
+                self._binds(instruction.argval)
+            return
+        taken, put = self._effect(name, count, instruction.argval)
+        if name in _PLACES:
+            self.keywords = False
+        if taken < 0:
+            self.slots = None
+            return
+        if taken:
+            del slots[-taken:]
+        slots.extend(put)
+
+    def _binds(self, names: Any) -> None:
+        self.bound.update((names,) if _type(names) is str else names)
+
+    def _jump(self, name: str, offset: int, target: Any) -> None:
+        slots = self.slots
+        ahead = _type(target) is int and target > offset
+        if name in ("JUMP_IF_TRUE_OR_POP", "JUMP_IF_FALSE_OR_POP"):
+            if ahead:
+                self._arrives(target, slots)
+            if slots:
+                del slots[-1]
+            return
+        if "IF" in name.split("_"):
+            if name == "JUMP_IF_NOT_EXC_MATCH":
+                self.slots = slots = None
+            elif slots:
+                del slots[-1]
+            if ahead:
+                self._arrives(target, slots)
+            return
+        if name == "FOR_ITER":
+            self._arrives(target, None)
+            if slots is not None:
+                slots.append(())
+            return
+        if ahead:
+            self._arrives(target, slots)
+        self.dead = True
+
+    def _arrives(self, target: int, slots: Optional[List[_Slot]]) -> None:
+        known = self.jumps.get(target, slots)
+        if known is None or slots is None or _len(known) != _len(slots):
+            self.jumps[target] = None
+        else:
+            self.jumps[target] = [a if a == b else () for a, b in zip(known, slots)]
+
+    def _local(self, name: Any) -> _Slot:
+        if name in self.indices and name not in self.bound:
+            return "local", self.indices[name], name
+        return "other", name
+
+    def _effect(self, name: str, count: int, value: Any) -> Tuple[int, List[_Slot]]:
+        """How many values an instruction takes from the stack (-1: not known), and what it puts there."""
+        if name in ("LOAD_FAST", "LOAD_FAST_CHECK"):
+            return 0, [self._local(value)]
+        if name == "LOAD_FAST_LOAD_FAST":
+            return 0, [self._local(each) for each in value]
+        if name == "STORE_FAST_LOAD_FAST":
+            self._binds(value[:1])
+            return 1, [self._local(value[1])]
+        if name == "LOAD_FAST_AND_CLEAR":
+            self._binds(value)
+            return 0, [()]
+        if name in _WRITERS or name in _CELL_WRITERS:
+            self._binds(value)
+        if name in _NONE_FROM:
+            return _NONE_FROM[name], []
+        if name in _ONE_FROM or name[:6] in ("UNARY_", "BINARY", "INPLAC"):
+            return _ONE_FROM.get(name, 1 if name[:6] == "UNARY_" else 2), [()]
+        if name == "LOAD_CONST":
+            return 0, [("of", _kinds(_type(value)))]
+        if name == "LOAD_GLOBAL":
+            return 0, self._loaded(("global", value), _VERSION >= (3, 11) and count & 1)
+        if name in ("LOAD_DEREF", "LOAD_NAME"):
+            return 0, [("other", value)]
+        if name in ("LOAD_ATTR", "LOAD_METHOD"):
+            double = name == "LOAD_METHOD" or (_VERSION >= (3, 12) and count & 1)
+            return 1, [("attribute", self.top(1), value)] + [("null",)] * bool(double)
+        if name == "LOAD_SUPER_ATTR":
+            return 3, [("attribute", (), value)] + [("null",)] * (count & 1)
+        if name == "PUSH_NULL":
+            return 0, [("null",)]
+        if name in _BUILT:
+            taken = 2 * count if name == "BUILD_MAP" else count + (name == "BUILD_CONST_KEY_MAP")
+            return taken, [("of", _kinds(_BUILT[name]))]
+        if name == "FORMAT_VALUE":
+            return 1 + bool(count & 4), [()]
+        if name == "GET_ITER":
+            return 1, [self.top(1)]
+        if name == "UNPACK_SEQUENCE":
+            return 1, [()] * count
+        if name in ("COPY", "DUP_TOP"):
+            return 0, [self.top(count or 1)]
+        if name == "DUP_TOP_TWO":
+            return 0, [self.top(2), self.top(1)]
+        if name == "SWAP":
+            between = [self.top(place) for place in _range(count - 1, 1, -1)]
+            return count, [self.top(1), *between, self.top(count)]
+        if name in ("ROT_TWO", "ROT_THREE"):
+            size = 2 if name == "ROT_TWO" else 3
+            return size, [self.top(1), *[self.top(place) for place in _range(size, 1, -1)]]
+        if name in _PLACES:
+            return _PLACES[name][0] + count, [self._result(name, count)]
+        return -1, []
+
+    @staticmethod
+    def _loaded(slot: _Slot, callable: Any) -> List[_Slot]:
+        """3.11 and 3.12 put the NULL of a call below the callable, 3.13 on top of it."""
+        if not callable:
+            return [slot]
+        return [slot, ("null",)] if _VERSION >= (3, 13) else [("null",), slot]
+
+    def _result(self, name: str, count: int) -> _Slot:
+        callee = self._callee(name, count)
+        if callee and self._call(name, count) is not None:
+            if callee[0] == "global":
+                kinds = _CALLABLES[callee[1]][2]
+                if callee[1] in _ITERATORS:
+                    return "over", self._call(name, count)
+            else:
+                kinds = _METHODS.get(callee[2], (None, None))[1]
+            if kinds is not None:
+                return "of", kinds
+        return ()
+
+
+def _where(slot: _Slot, kinds: Any) -> Optional[List[_Need]]:
+    """What must be so for a value to be of one of some types; None where it can't be told."""
+    if not slot:
+        return None
+    if slot[0] == "of":
+        return [] if slot[1] <= kinds else None
+    if slot[0] in ("local", "global"):
+        return [(slot[1], kinds)]
+    return slot[1] if slot[0] == "over" and kinds is _ITERABLE else None
+
+
+# How deep the callee lies below the arguments: for a method, or after a NULL, as deep as the first says.
+_PLACES = {
+    "CALL_FUNCTION": (1,),
+    "CALL_METHOD": (2,),
+    "CALL_FUNCTION_KW": (2,),
+    "CALL": (2, 1),
+    "CALL_KW": (3, 2),
+}
+_VERSION = sys.version_info[:2]
+
+
+# --- what is followed -------------------------------------------------------------------------
+
+_Step = Tuple["_Plan", bytes, bytes, int, str, bool, bool, Any]
+"""The next plan; the event where nothing changed, and where an integer did; index and name of the local that
+the statement may bind, where it is one (else 0, ""); whether it is several; whether the offset counts; its
+``noise``"""
+
+
+class _Missing:
+    pass
+
+
+_MISSING = _Missing()
+
+
+class _Plan:
+    """What is known of a statement that was announced: where it may lead, and what it may bind."""
+
+    __slots__ = (
+        "call", "exact", "head", "kept", "look", "needs", "noise",
+        "silent", "statement", "steps", "suspended", "within",
+    )  # fmt: skip
+
+    def __init__(self, statement: int, silent: Any, exact: bool, look: "_Pairs", noise: Any = True) -> None:
+        self.statement, self.silent, self.exact = statement, silent, exact
+        self.call: Optional[_Call] = None
+        """the first thing in it that may change what it likes, where that is a call, or goes on with an
+        iterator"""
+        self.within: Optional[_Plan] = None
+        self.head = b"%d" % statement
+        self.look = look
+        """index and name of locals that the statement may bind or unbind"""
+        self.noise = noise
+        """whether it may change an object; else what it needs to change none, where it needs anything"""
+        self.needs: Optional[_Needs] = None
+        """what it needs to change none but by its ``call``"""
+        self.steps: Dict[int, Any] = {}
+        """line of the next event → the ``_Step``, or () where it is none"""
+        self.kept = False
+        self.suspended: Optional[_Plan] = None
+
+    def step(self, plan: "_Plan") -> "_Step":
+        """From this statement to ``plan``'s, where it is always followed by that."""
+        several, (index, name) = _len(self.look) > 1, self.look[0] if _len(self.look) == 1 else (0, "")
+        changed = plan.head + b'\t%d="%%d"\n' % index
+        return plan, plan.head + b"\n", changed, index, name, several, plan.exact, self.noise
+
+    def again(self) -> "_Plan":
+        """For a generator that goes on: the same statement will bind, and is announced anew."""
+        if self.suspended is None:
+            self.suspended = _Plan(0, None, False, self.look, self.noise)
+        return self.suspended
+
+    def called(self) -> "_Plan":
+        """From when its first call has begun, where that is to a followed function, which says itself what
+        it changes."""
+        if self.within is None:
+            within = self.within = _Plan(self.statement, self.silent, self.exact, self.look)
+            within.kept, within.needs = self.kept, self.needs
+            if self.call is not None and self.call.alone:
+                within.noise, within.call, within.within = self.needs, self.call, within
+        return self.within
+
+    def but(self, look: "_Pairs") -> "_Plan":
+        """Once: the same statement, and the next event is to be looked at closely."""
+        return _Plan(self.statement, self.silent, self.exact, look)
+
+
+class _Call:
+    """A call in a statement, or where a loop goes on with its iterator."""
+
+    __slots__ = ("alone", "name", "offset")
+
+    def __init__(self, name: str, offset: int) -> None:
+        self.name = name
+        """under which the callee is loaded: of a local, a global or an attribute; of a loop ''"""
+        self.offset = offset
+        self.alone = True
+        """whether nothing else in the statement may change an object"""
+
+
+class _Function:
+    """One code object that is followed. It holds the code, so that its ``id`` stays its own."""
+
+    __slots__ = (
+        "always",
+        "binds",
+        "calls",
+        "cells",
+        "code",
+        "entry",
+        "exact",
+        "fid",
+        "file",
+        "first",
+        "full",
+        "inlined_at",
+        "key",
+        "names",
+        "needs",
+        "noisy",
+        "opcodes",
+        "plans",
+        "prefixes",
+        "silent",
+    )
+
+    def __init__(
+        self, code: Any, fid: int, file: str, key: Tuple[str, str], names: Tuple[str, ...], source: _Source
+    ) -> None:
+        self.code, self.fid, self.file, self.key, self.names = code, fid, file, key, names
+        self.first, self.silent = source.first, source.silent
+        self.inlined_at: Any = frozenset()
+        self.opcodes = code.co_code
+        self.prefixes = [b'\t%d="%%d"' % index for index in range(len(names))]
+        self.full: _Pairs = tuple(enumerate(names))
+        self.exact = any(high for _, high in source.silent.values())
+        self.plans: Dict[int, _Plan] = {}
+        self.binds: Optional[Dict[int, Set[str]]] = None
+        self.always: Set[str] = set()
+        self.noisy: Set[int] = set()
+        """statements that may change objects: what has been shown is looked at again after them"""
+        self.needs: Dict[int, Tuple[Optional[_Needs], Optional[_Needs]]] = {}
+        """of statements, to change none, as far as it depends; and the same without what ``calls`` has"""
+        self.calls: Dict[int, _Call] = {}
+        self.cells: _Pairs = ()
+        """locals that a nested function may bind; they are always looked at again"""
+        if code.co_name != "<module>":
+            self._read_bindings()
+        if self.binds is not None:
+            shared = {*code.co_cellvars, *code.co_freevars}
+            self.cells = tuple(pair for pair in self.full if pair[1] in shared)
+        given = code.co_varnames[: _arguments(code)] + code.co_freevars
+        bound = tuple(pair for pair in self.full if pair[1] in given) if self.binds is not None else self.full
+        self.entry = _Plan(0, None, False, bound, self.binds is None)
+
+    def _read_bindings(self) -> None:
+        """What each statement can bind, and whether it is quiet, by its instructions."""
+        code = self.code
+        binds: Dict[int, Set[str]] = {}
+        shared = {*code.co_cellvars, *code.co_freevars}
+        always: Set[str] = set()
+        local, cell = frozenset(dis.haslocal), frozenset(dis.hasfree)
+        lines = _lines_of(code)
+        instructions = list(dis.get_instructions(code))
+        bound_at: List[Tuple[int, Tuple[str, ...]]] = []
+        for instruction in instructions:
+            name, line = instruction.opname, lines.get(instruction.offset)
+            if name in _READERS or instruction.opcode not in (cell if name in _CELL_WRITERS else local):
+                continue
+            bound = instruction.argval if _type(instruction.argval) is tuple else (instruction.argval,)
+            if not all(n in code.co_varnames or n in shared for n in bound):
+                return
+            statement = 0 if line is None else self.first.get(line, line)
+            bound_at.append((instruction.offset, bound))
+            if line is None or (name not in _WRITERS and name not in _CELL_WRITERS):
+                always.update(bound)
+            else:
+                binds.setdefault(statement, set()).update(bound)
+        self.always, self.binds = always, binds
+        indices = {n: index for index, n in enumerate(self.names) if n not in shared}
+        stacks: Dict[int, _Stack] = {}
+        found: Dict[int, List[Tuple[Optional[List[_Need]], Optional[_Call]]]] = {}
+        iterating: Set[int] = set()
+        last, before = -1, ""
+        for instruction in instructions:
+            name, line, offset = instruction.opname, lines.get(instruction.offset), instruction.offset
+            statement = 0 if line is None else self.first.get(line, line)
+            if statement != last:
+                known = stacks.get(statement)
+                stacks[statement] = _Stack(indices, known.bound if known else ())
+            stack = stacks[statement]
+            stack.at(offset)
+            call = None
+            if name == "FOR_ITER":
+                iterating.add(statement)
+                call = _Call("", offset)
+                turning = _bound_in_loop(instructions, instruction, bound_at)
+                wanted = stack.iterates(turning)
+            else:
+                callee = stack.callee(instruction)
+                call = _Call(callee, offset) if callee else None
+                wanted = stack.needs(instruction)
+            if (
+                statement in iterating
+                and name in ("STORE_FAST", "STORE_DEREF")
+                and before in ("COPY", "DUP_TOP")
+            ):
+                wanted = None  # := in a loop within the statement
+            if wanted is None or wanted or call:
+                found.setdefault(statement, []).append((wanted, call))
+            stack.follow(instruction)
+            last, before = statement, name
+        for statement, these in found.items():
+            self._settle(statement, these)
+
+    def _settle(self, statement: int, found: List[Tuple[Optional[List[_Need]], Optional["_Call"]]]) -> None:
+        """What a statement needs to be quiet, by what its instructions need, and which call in it may be told
+        apart: the first that changes what it likes, else the first of all."""
+        hard = [call for wanted, call in found if wanted is None]
+        if hard:
+            self.noisy.add(statement)
+            told = hard[0]
+        else:
+            told = next((call for _, call in found if call is not None), None)
+        every = [need for wanted, call in found for need in wanted or ()]
+        others = [need for wanted, call in found if call is not told or told is None for need in wanted or ()]
+        self.needs[statement] = _sorted_needs(every), _sorted_needs(others)
+        if told is not None and statement:
+            told.alone = len(hard) <= 1
+            self.calls[statement] = told
+
+    def plan(self, line: int) -> _Plan:
+        statement = self.first.get(line, line)
+        look = self.full
+        if self.binds is not None:
+            bound = self.always | self.binds.get(statement, set())
+            look = tuple(pair for pair in look if pair[1] in bound)
+        exact = self.exact or statement != line or line + 1 in self.first
+        noisy = self.binds is None or statement in self.noisy
+        every, others = self.needs.get(statement, (None, None))
+        found = self.plans[line] = _Plan(statement, self.silent.get(statement), exact, look, noisy or every)
+        found.needs, found.call = others, self.calls.get(statement)
+        found.kept = True
+        return found
+
+    def opcode(self, offset: int) -> int:
+        return int(self.opcodes[offset]) if 0 <= offset < len(self.opcodes) else -1
+
+
+_READERS = frozenset(["LOAD_FAST", "LOAD_FAST_CHECK", "LOAD_FAST_LOAD_FAST", "LOAD_CLOSURE"])
+_WRITERS = frozenset(["STORE_FAST", "STORE_FAST_LOAD_FAST", "STORE_FAST_STORE_FAST"])
+_CELL_WRITERS = frozenset(["STORE_DEREF", "DELETE_DEREF"])
+
+
+def _sorted_needs(needs: List[_Need]) -> Optional[_Needs]:
+    """Those of locals, and those of globals, each once; None where there is none."""
+    each = dict.fromkeys(needs)
+    if not each:
+        return None
+    return tuple(n for n in each if _type(n[0]) is int), tuple(n for n in each if _type(n[0]) is str)
+
+
+def _bound_in_loop(
+    instructions: List[Any], head: Any, bound_at: List[Tuple[int, Tuple[str, ...]]]
+) -> Set[str]:
+    """Names that may be bound after a loop's head (FOR_ITER) and before it comes again."""
+    start, end = head.offset, head.argval
+    inside = [i for i in instructions if start <= i.offset < end]
+    # From 3.11 on what handles exceptions stands at the end of the code.
+    handlers = min([i.offset for i in instructions if i.opname == "PUSH_EXC_INFO"] or [1 << 30])
+    if handlers < 1 << 30 or any(i.opname[:6] == "SETUP_" and i.opname != "SETUP_LOOP" for i in inside):
+        return {n for at, names in bound_at if start < at < end or at > handlers for n in names}
+    returning = {start}
+    grown = True
+    while grown:
+        grown, following = False, end
+        for instruction in reversed(inside):
+            offset, name = instruction.offset, instruction.opname
+            leads = set() if name in _ENDS or name == "BREAK_LOOP" else {following}
+            if "JUMP" in name or name in ("FOR_ITER", "CONTINUE_LOOP"):
+                leads = {
+                    instruction.argval,
+                    *(leads if "IF" in name.split("_") or name == "FOR_ITER" else ()),
+                }
+            if offset not in returning and leads & returning:
+                returning.add(offset)
+                grown = True
+            following = offset
+    return {n for at, names in bound_at if at in returning for n in names}
+
+
 def _arguments(code: Any) -> int:
     starred = bool(code.co_flags & _STARRED) + bool(code.co_flags & _DOUBLE_STARRED)
     return int(code.co_argcount + code.co_kwonlyargcount + starred)
-
-
-def _is_quiet(name: str, detail: str, before: str) -> bool:
-    if name == "BINARY_OP":
-        return not detail.endswith("=")
-    if name == "CONTAINS_OP" or (name == "COMPARE_OP" and detail in ("in", "not in")):
-        return before == "LOAD_CONST"  # an iterator moves on when it is searched
-    return name in _QUIET or name == "COMPARE_OP" or "JUMP" in name
 
 
 def _lines_of(code: Any) -> Dict[int, Optional[int]]:
@@ -1230,6 +1722,7 @@ class _Activation:
         "number",
         "objects",
         "offset",
+        "outside",
         "plan",
         "raised",
         "stirred",
@@ -1257,6 +1750,8 @@ class _Activation:
         """the tracer's, when they were last looked at"""
         self.stirred = False
         """whether it has executed what may have changed an object, and the tracer does not know yet"""
+        self.outside = True
+        """whether more than the statement of a followed caller runs before it and after"""
         self.plan, self.offset, self.raised = function.entry, -1, False
         self.left = 0
         self.write: Callable[[bytes], int] = _nowhere
@@ -1282,11 +1777,12 @@ class _Activation:
         try:
             line = arg or frame.f_lineno
             step = self.plan.steps.get(line)
-            if step is None:
-                self.tracer._line(self, frame, line)
+            if not step:
+                if step is None:
+                    self.tracer._line(self, frame, line)
                 return None
-            plan, data, changed, index, name, several, exact, noisy = step
-            if noisy:
+            plan, data, changed, index, name, several, exact, noise = step
+            if noise and (noise is True or not self.holds(frame, noise)):
                 self.stirred = True
             if self.live and (self.stirred or self.tracer.stirred or self.moment != self.tracer.moment):
                 changes = self.tracer._changes(self, frame, self.plan)
@@ -1322,6 +1818,31 @@ class _Activation:
             if not self.tracer._failed(error):
                 raise
         return None
+
+    def holds(self, frame: Any, needs: _Needs) -> bool:
+        """Whether the statement just executed, before which the locals were as they are known, changed no
+        object."""
+        if not self.live and not self.depth:  # nobody looks again
+            return False
+        objects = self.objects
+        for index, kinds in needs[0]:
+            before = objects[index]
+            kind = _type(before)
+            if _id(before.kind if kind is _Mark else kind) not in kinds:
+                return False
+        for name, wanted in needs[1]:
+            if _type(wanted) is _Kinds:
+                if _id(_type(frame.f_globals.get(name, _MISSING))) not in wanted:
+                    return False
+            elif not _is_genuine(frame, name):
+                return False
+        return True
+
+    def ends(self, frame: Any, plan: _Plan) -> None:
+        """The statement of a plan has been executed, or a part of it."""
+        noise = plan.noise
+        if noise and (noise is True or not self.holds(frame, noise)):
+            self.stirred = True
 
     def now(self) -> int:
         """The tracer's moment."""
@@ -1605,21 +2126,26 @@ class Tracer:
         self._depths[thread] = depth + 1
         if thread != self._owner:
             self._share()
-        if caller is None or not _calls(caller, function.code, frame.f_back):
-            self.stirred = True
-        elif caller.stirred:
-            caller.stirred, self.stirred = False, True
+        self._begins(activation, caller, frame)
         self._call(activation, frame)
         return activation
 
-    def _resume(self, activation: _Activation, frame: Any) -> None:
+    def _begins(self, activation: _Activation, caller: Optional[_Activation], frame: Any) -> None:
+        """What has run before, and will when it is left, by who called it."""
+        activation.outside = caller is None or not _calls(caller, activation.function.code, frame.f_back)
+        if activation.outside:
+            self.stirred = True
+        elif caller is not None and caller.stirred:
+            caller.stirred, self.stirred = False, True
+
+    def _resume(self, activation: _Activation, frame: Any, caller: Optional[_Activation]) -> None:
         thread = _get_ident()
         activation.depth = self._depths.get(thread, 0)
         self._depths[thread] = activation.depth + 1
         activation.plan, activation.raised = activation.plan.again(), False
-        self.stirred = True
         if thread != self._owner:
             self._share()
+        self._begins(activation, caller, frame)
         self._call(activation, frame)
 
     def _call(self, activation: _Activation, frame: Any) -> None:
@@ -1648,6 +2174,7 @@ class Tracer:
         activation.raised = False
         if plan.exact:
             activation.offset = frame.f_lasti
+        activation.ends(frame, before)
         data = plan.head + self._changes(activation, frame, before) + b"\n"
         activation.plan = plan
         self._event(activation, data)
@@ -1679,6 +2206,7 @@ class Tracer:
 
     def _value(self, mark: bytes, activation: _Activation, frame: Any, value: Any) -> None:
         line = frame.f_lineno or 0
+        activation.ends(frame, activation.plan)
         changes = self._changes(activation, frame, activation.plan)
         shown = _CONSTANTS.get(_id(value))
         if shown is None:
@@ -1694,11 +2222,13 @@ class Tracer:
 
     def _leave(self, activation: _Activation) -> None:
         self._depths[_get_ident()] = activation.depth
+        if activation.outside:
+            self.stirred = True
 
     def _changes(self, activation: _Activation, frame: Any, plan: _Plan) -> bytes:
         """The locals that are not what they were, of those that the statement just executed (``plan``) may
         have bound, and, where it may have changed objects, those whose value can change."""
-        if activation.stirred or not plan.quiet:
+        if activation.stirred:
             activation.stirred, self.stirred = False, True
         look, live, moment = plan.look, _NO_PAIRS, -1
         if activation.live:
@@ -1910,12 +2440,12 @@ class Tracer:
                 return None
             if not _FORKS_ARE_SAID and not self._mine():
                 return None
-            activation = _follower(frame)
+            activation, back = _follower(frame), frame.f_back
+            caller = None if back is None else _follower(back)
             if activation:
-                self._resume(activation, frame)
+                self._resume(activation, frame, caller)
                 return frame.f_trace
-            back = frame.f_back
-            activation = self._enter(function, frame, None if back is None else _follower(back))
+            activation = self._enter(function, frame, caller)
             return None if activation is None else activation.follow
         except Exception as error:
             if not self._failed(error):
@@ -1931,19 +2461,28 @@ def _follower(frame: Any) -> Optional[_Activation]:
 
 
 def _calls(caller: _Activation, code: Any, frame: Any) -> bool:
-    """Whether ``code`` is what the statement that ``caller``'s frame is in calls first: until then it has
+    """Whether ``code`` is what the statement that ``caller``'s frame is in runs first: until then it has
     changed nothing. (C code that was called, and calls back, does so under another name.)"""
     plan = caller.plan
     call = plan.call
-    if call is None or call.name != code.co_name or code.co_flags & _SUSPENDS:
+    if call is None:
+        return False
+    if code.co_flags & _SUSPENDS:
+        if call.name and (call.name != "next" or not _is_genuine(frame, "next")):
+            return False
+    elif call.name != code.co_name:
         return False
     at, opcodes = frame.f_lasti, caller.function.opcodes
     while at > call.offset and opcodes[at] == _CACHE:
         at -= 2
-    if at != call.offset:
+    if at != call.offset or (plan.needs is not None and not caller.holds(frame, plan.needs)):
         return False
     caller.plan = plan.called()
     return True
+
+
+def _is_genuine(frame: Any, name: str) -> bool:
+    return name not in frame.f_globals and frame.f_builtins.get(name) is _GENUINE[name]
 
 
 def _goes_on(activation: _Activation, plan: _Plan, frame: Any, line: int) -> bool:
@@ -1957,7 +2496,10 @@ def _goes_on(activation: _Activation, plan: _Plan, frame: Any, line: int) -> boo
             return True
         return bool(offset > activation.offset and (statement != line or line + 1 in function.first))
     low, high = plan.silent
-    if (low <= now <= high and offset > activation.offset) or not high:
+    if not high:
+        activation.plan.steps[line] = ()
+        return True
+    if low <= now <= high and offset > activation.offset:
         activation.plan = activation.plan.but(function.full)
         return True
     return False
@@ -2111,9 +2653,10 @@ class _Monitoring:
     def resume(self, code: Any, offset: int) -> Any:
         try:
             frame = _getframe(1)
-            activation = self.tracer._live.get(_id(frame))
+            live = self.tracer._live
+            activation = live.get(_id(frame))
             if activation is not None:
-                self.tracer._resume(activation, frame)
+                self.tracer._resume(activation, frame, live.get(_id(frame.f_back)))
         except Exception as error:
             if not self.tracer._failed(error):
                 raise
@@ -2121,9 +2664,10 @@ class _Monitoring:
     def throw(self, code: Any, offset: int, error: BaseException) -> Any:
         try:
             frame = _getframe(1)
-            activation = self.tracer._live.get(_id(frame))
+            live = self.tracer._live
+            activation = live.get(_id(frame))
             if activation is not None:
-                self.tracer._resume(activation, frame)
+                self.tracer._resume(activation, frame, live.get(_id(frame.f_back)))
         except Exception as error:
             if not self.tracer._failed(error):
                 raise
