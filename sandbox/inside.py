@@ -24,21 +24,28 @@ __all__ = ["START", "Done", "Mode", "go", "sources", "tail"]
 Mode = Literal["run", "collect", "trace", "lines"]
 
 START = """\
-import json, os, sys
+import builtins, json, os, sys
 job = json.loads(sys.stdin.buffer.read().decode("utf-8"))
 os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
 def load(name, text):
     module = type(sys)(name)
     module.__package__ = "_fixbug"
+    module.__dict__["__builtins__"] = dict(vars(builtins))
     sys.modules[name] = module
     exec(compile(text, "<%s>" % name, "exec"), module.__dict__)
     return module
 load("_fixbug", "").__path__ = []
 for name, text in job.pop("runners"):
     last = load("_fixbug." + name, text)
+for name in [n for n in sys.modules if n.partition(".")[0] == "_fixbug"]:
+    del sys.modules[name]
 sys.exit(last.main(job))
 """
-"""What ``python -c`` is given; a job (JSON, with ``sources()`` in it) follows on standard input."""
+"""What ``python -c`` is given; a job (JSON, with ``sources()`` in it) follows on standard input.
+
+The runners' modules have builtins of their own, and stand in no list once they are loaded: tests replace
+``open``, and libraries for tests (freezegun, pyfakefs) replace names in all modules that they find.
+"""
 _NO_PYTHON = 127
 
 

@@ -1,6 +1,7 @@
 """Who looks on while tests run: nobody, the tracer, or a recorder of executed lines."""
 
-import sys
+import builtins
+import types
 from typing import Any, Callable, Dict
 
 
@@ -77,8 +78,8 @@ def watcher_for(config: Dict[str, Any], test: str, script: Any) -> NoWatcher:
     """The watcher that the mode asks for. ``script``: the file whose module body is traced too, or None."""
     if config["mode"] not in ("trace", "lines"):
         return NoWatcher()
-    module = type(sys)("_fixbug_tracer")
-    sys.modules[module.__name__] = module
+    module = types.ModuleType("_fixbug_tracer")
+    module.__dict__["__builtins__"] = dict(vars(builtins))
     exec(compile(config["tracer"], "<fixbug tracer>", "exec"), module.__dict__)
     if config["mode"] == "lines":
         return LineWatcher(module.Lines(config["root"], config["record"]))

@@ -21,11 +21,14 @@ def plugin(
 
         @pytest.hookimpl(tryfirst=True)  # type: ignore[untyped-decorator]
         def pytest_runtestloop(self, session: Any) -> Any:
-            if session.testsfailed or not session.items:
-                return None
-            items = session.items
+            option = session.config.option
+            broken = session.testsfailed and not getattr(option, "continue_on_collection_errors", False)
+            if broken or option.collectonly or not session.items:
+                return None  # pytest's own loop knows what to do
+            items, report = session.items, self.report
+            spaces = {id(item): dict(item.dtest.globs) for item in items if _is_doctest(item)}
             for run in range(1, runs + 1):
-                self.report.run = run
+                report.run, report.failed = run, 0
                 for index, item in enumerate(items):
                     last = index + 1 == len(items)
                     following = items[(index + 1) % len(items)]
@@ -34,12 +37,23 @@ def plugin(
                     elif following is item:
                         following = item.parent  # tears down the test itself, and nothing above it
                     if run > 1:
-                        _renew(item)
+                        _renew(item, spaces)
                     item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
-                cases = self.report.outcomes
+                    if session.shouldfail:
+                        raise session.Failed(session.shouldfail)
+                    if session.shouldstop:
+                        raise session.Interrupted(session.shouldstop)
+                    if report.is_enough():
+                        report.leave_out(items[index + 1 :])
+                        _tear_down(pytest, session, item, items[0])
+                        break
+                cases = report.outcomes
                 worst = max(cases, key=lambda c: SEVERITY[c[0]]) if cases else ("error", "no test ran")
                 watcher.outcome(run, *worst)
-                self.report.outcomes = []
+                report.outcomes = []
+            if report.is_enough():
+                session.shouldfail = "stopping after %d failures" % report.failed
+                raise session.Failed(session.shouldfail)
             return True
 
         @wrapper  # type: ignore[untyped-decorator]
@@ -55,6 +69,7 @@ def plugin(
             self.open: Dict[str, Tuple[str, str, float]] = {}
             self.outcomes: List[Tuple[str, str]] = []
             self.errors = 0
+            self.most = self.failed = 0  # failures after which a run stops (0: none does), and those so far
             self.asserting: Set[Optional[str]] = set()
 
         def name(self, nodeid: str) -> str:
@@ -67,7 +82,7 @@ def plugin(
             known = early_config.known_args_namespace
             if getattr(known, "cov_source", None):
                 known.cov_source, known.no_cov = None, True
-                results.put(note="coverage that the project's configuration asks for was left off")
+                results.put(note="coverage (pytest-cov) was left off")
             yield
 
         @wrapper  # type: ignore[untyped-decorator]
@@ -86,6 +101,8 @@ def plugin(
                     results.put(note="tests ran in order, with random seed 0 (pytest-randomly)")
                 if getattr(option, "random_order_bucket", None):
                     option.random_order_bucket = "none"
+            if not tests and mode == "trace":  # as it was typed: each run stops by itself
+                self.most = option.maxfail or 0  # None in newer pytest
             option.maxfail = 0
             yield
 
@@ -133,10 +150,13 @@ def plugin(
             results.put(begin=name, run=self.run)
             if mode == "lines":
                 watcher.start(1, name)
-            yield
+            ended = yield
             if mode == "lines":
                 watcher.stop()
             outcome, message, seconds = self.open.pop(item.nodeid, ("error", "it was not run", 0.0))
+            if ended.excinfo is not None:  # KeyboardInterrupt, pytest.exit: there is no report of that
+                kind, error = ended.excinfo[0], ended.excinfo[1]
+                outcome, message = "error", without_addresses("%s: %s" % (kind.__name__, error)).rstrip(": ")
             self.outcomes.append((outcome, message))
             results.case(name, self.run, outcome, message, seconds)
 
@@ -146,6 +166,7 @@ def plugin(
                 return
             if outcome == "failed" and report.when != "call":
                 outcome = "error"
+            self.failed += report.outcome == "failed" and not hasattr(report, "wasxfail")
             now = self.open.get(report.nodeid)
             message = _message(report) if outcome != "passed" else ""
             seconds = getattr(report, "duration", 0.0) + (now[2] if now else 0.0)
@@ -153,14 +174,39 @@ def plugin(
                 outcome, message = now[0], now[1]
             self.open[report.nodeid] = (outcome, message, seconds)
 
+        def is_enough(self) -> bool:
+            return 0 < self.most <= self.failed
+
+        def leave_out(self, items: Sequence[Any]) -> None:
+            why = "it was not run: the run stopped after %d failures (-x, --maxfail)" % self.failed
+            for item in items:
+                results.case(self.name(item.nodeid), self.run, "skipped", why, 0.0)
+
     return Report()
 
 
-def _renew(item: Any) -> None:
-    """A method's instance is made anew for each run (newer pytest keeps the first one)."""
+def _renew(item: Any, spaces: Dict[int, Dict[str, Any]]) -> None:
+    """A method's instance is made anew for each run (newer pytest keeps the first one), and a doctest has the
+    names that it had: doctest clears them."""
+    if id(item) in spaces:
+        item.dtest.globs.clear()
+        item.dtest.globs.update(spaces[id(item)])
     if getattr(item, "cls", None) is not None and not hasattr(item, "_testcase"):
         for name in ("_instance", "_obj"):
             item.__dict__.pop(name, None)
+
+
+def _is_doctest(item: Any) -> bool:
+    return isinstance(getattr(getattr(item, "dtest", None), "globs", None), dict)
+
+
+def _tear_down(pytest: Any, session: Any, item: Any, following: Any) -> None:
+    """Tear down what the next test, which is not the one that was expected, does not need."""
+    state = session._setupstate
+    if int(pytest.__version__.split(".")[0]) < 7:
+        state.teardown_exact(item, following)
+    else:
+        state.teardown_exact(following)
 
 
 def _rootdir(config: Any) -> str:

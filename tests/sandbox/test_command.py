@@ -121,6 +121,79 @@ def test_pytest_and_unittest_run_each_test_once_a_run(opened: Open) -> None:
     assert one.ok
 
 
+STOPS = """
+import pytest
+def test_a(): pass
+def test_b(): assert 0
+def test_c(): assert 0
+def test_end(): pytest.exit("enough")
+def test_late(): pass
+"""
+DOCUMENTED = '''
+def add(a, b):
+    """
+    >>> x = add("a", "b")
+    >>> x
+    'ab'
+    """
+    return a + b
+'''
+
+
+def test_pytest_stops_where_it_would(opened: Open) -> None:
+    """Would catch ``-x`` that is passed over in silence, or ends the second run with the first; tests that
+    run though they were only to be listed; a test that left the session and reads as passed; doctests that
+    lack their names in the second run."""
+    box = opened({"test_a.py": STOPS, "shop.py": DOCUMENTED})
+    command = ["pytest", "-q", "-p", "no:cacheprovider"]
+    done = trace_command(box, [*command, "-x"])
+    ended = {"a": "passed", "b": "failed", "c": "skipped", "end": "skipped", "late": "skipped"}
+    assert outcomes(done) == [{f"test_a.py::test_{name}": outcome for name, outcome in ended.items()}] * 2
+    assert "-x, --maxfail" in done.traced.runs[1].cases[2].message
+    assert "stopping after 1 failures" in done.output
+    assert events(done, 2)[-1] == ("test_b", 4)
+    listed = trace_command(box, [*command, "--collect-only"])
+    assert (listed.exit_code, events(listed), listed.ok) == (0, [], False)
+    left = trace_command(box, [*command, "test_a.py::test_end", "test_a.py::test_late"])
+    cases = left.traced.runs[0].cases
+    assert [(c.outcome, c.message.splitlines()[0]) for c in cases] == [
+        ("error", "Exit: enough"),
+        ("error", "it was not run: the session ended before it"),
+    ]
+    documented = trace_command(box, [*command, "--doctest-modules", "shop.py"])
+    assert outcomes(documented) == [{"shop.py::shop.add": "passed"}] * 2
+
+
+LOAD = """\
+def load(path):
+    with open(path) as file:
+        return file.read()
+"""
+MOCKED = """
+import unittest
+from unittest import mock
+import shop
+
+class TestOpen(unittest.TestCase):
+    def test_open(self):
+        with mock.patch("builtins.open", mock.mock_open(read_data="tea")) as opened:
+            assert shop.load("nowhere") == "tea"
+        assert opened.call_count == 1
+"""
+
+
+def test_what_tests_replace_is_not_used(opened: Open) -> None:
+    """Would catch a tracer that opens a source through the ``open`` that a test has put there, and is
+    counted; on the oldest Python that is found and the newest."""
+    there = [path for minor in MINORS if (path := python(minor))]
+    for interpreter in dict.fromkeys((there[0], there[-1])):
+        box = opened({"shop.py": LOAD, "test_shop.py": MOCKED}, python=interpreter)
+        done = trace_command(box, ["python", "-m", "unittest", "test_shop"])
+        assert done.ok, done.output
+        assert events(done, 2) == events(done, 1)
+        assert ("load", 3) in events(done, 1)
+
+
 def test_programs_of_all_kinds(opened: Open) -> None:
     """Would catch arguments, exit statuses, directories or output that are not the program's own."""
     main = (
@@ -153,14 +226,14 @@ def test_programs_of_all_kinds(opened: Open) -> None:
     assert [
         line for name, line in events(trace_command(box, ["python", "script.py", "x"])) if name == "<module>"
     ]
-    for command, said in (
+    for command, why in (
         (["./shell"], "no Python program"), (["make", "test"], "give the command of the target"),
         (["python"], "given no program"), (["python", "--version"], "runs no program"),
         (["python", "none.py"], "there is no none.py"), (["nothing-like-it"], "there is no command"),
         (["A=1"], "no command"), (["python", "-m"], "lacks its argument"),
         (["python9", "x.py"], "no python9"),
     ):  # fmt: skip
-        with pytest.raises(UsageError, match=said):
+        with pytest.raises(UsageError, match=why):
             trace_command(box, command)
     parsed = parse_command(box, ["python", "-W", "error", "-mpack", "-x"], box.workdir)
     assert (parsed.kind, parsed.target, parsed.args) == ("module", "pack", ("-x",))
