@@ -96,6 +96,6 @@ def _program(
         )
     if kind == "script":
         sys.argv = [target] + args
-        return repeat(lambda: run_file(path), shown, runs, results, watcher)
+        return repeat(lambda: run_file(path, target), shown, runs, results, watcher)
     sys.argv = ["-c"] + args
     return repeat(lambda: as_main(target.encode("utf-8"), None), shown, runs, results, watcher)

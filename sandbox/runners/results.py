@@ -75,6 +75,8 @@ def forget(root: str) -> None:
 
 def in_short(error: BaseException) -> str:
     """An exception in a line; a bare ``AssertionError`` with the assertion that failed."""
+    if isinstance(error, SyntaxError):  # in full it has the source, and the sandbox's path
+        return "%s: %s" % (type(error).__name__, error)
     text = "".join(traceback.format_exception_only(type(error), error)).strip()
     if text == "AssertionError":
         frames = traceback.extract_tb(error.__traceback__)

@@ -90,26 +90,27 @@ def trace_script(path: str, root: str, name: str, runs: int, results: Results, w
     forget(root)
     sys.argv = [path]
     sys.path[0:1] = [os.path.dirname(path), root]
-    return repeat(lambda: run_file(path), name, runs, results, watcher)
+    return repeat(lambda: run_file(path, path), name, runs, results, watcher)
 
 
-def run_file(path: str) -> None:
-    """As ``python FILE`` does: runpy's way fails with programs that change ``sys.argv``."""
+def run_file(path: str, typed: str) -> None:
+    """As ``python FILE`` does (``typed``): runpy's way fails with programs that change ``sys.argv``."""
     path = os.path.abspath(path)
     if os.path.isdir(path) or zipfile.is_zipfile(path):
-        runpy.run_path(path, run_name="__main__")
+        runpy.run_path(typed, run_name="__main__")
         return
     with open(path, "rb") as file:
         source = file.read()
-    as_main(source, path)
+    as_main(source, path, path if sys.version_info >= (3, 9) else typed)
 
 
-def as_main(source: bytes, path: Optional[str]) -> None:
-    """Execute a program in a ``__main__`` of its own, which stays: its threads and exit handlers go on."""
+def as_main(source: bytes, path: Optional[str], shown: Optional[str] = None) -> None:
+    """Execute a program in a ``__main__`` of its own, which stays: its threads and exit handlers go on.
+    ``shown``: its ``__file__``."""
     module = type(sys)("__main__")
     module.__dict__["__builtins__"] = builtins
     if path is not None:
-        module.__file__ = path
+        module.__file__ = shown
     sys.modules["__main__"] = module
     exec(compile(source, path or "<string>", "exec", dont_inherit=True), module.__dict__)
 
@@ -131,11 +132,12 @@ def repeat(program: Callable[[], Any], name: str, runs: int, results: Results, w
         except SystemExit as stop:
             watcher.stop()
             status = exit_status(stop.code)
-            message = "exit status %s" % (stop.code,) if status else ""
+            if status:
+                said = "" if isinstance(stop.code, int) else "%s: " % (stop.code,)
+                message = said + "exit status %d" % status
         except BaseException as error:
             watcher.stop()
-            status, message = 1, in_short(error)
-            traceback.print_exc()
+            status, message = _uncaught(error), in_short(error)
         watcher.stop()
         flush()
         outcome = "failed" if status else "passed"
@@ -144,6 +146,24 @@ def repeat(program: Callable[[], Any], name: str, runs: int, results: Results, w
         results.case(name, run, outcome, message, clock() - began)
         first = first or status
     return first
+
+
+def _uncaught(error: BaseException) -> int:
+    """Say of an exception what Python says of one that nobody catches, without our own frames; the status."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_globals.get("__package__") == __package__:
+        trace = trace.tb_next
+    flush()
+    try:
+        sys.excepthook(type(error), error.with_traceback(trace), trace)
+    except Exception as failed:
+        failed.__context__ = None
+        print("Error in sys.excepthook:", file=sys.stderr)
+        traceback.print_exception(type(failed), failed, failed.__traceback__ and failed.__traceback__.tb_next)
+        print("\nOriginal exception was:", file=sys.stderr)
+        traceback.print_exception(type(error), error, trace)
+    interrupted = isinstance(error, KeyboardInterrupt) and sys.version_info >= (3, 8)
+    return 130 if interrupted else 1
 
 
 def exit_status(code: Any) -> int:

@@ -190,8 +190,14 @@ class Hook:
         copies = [[_copy(t) for t in again] for _ in range(1, self.runs)]
         self.plan = [(1, t) for t in found] + [(n, t) for n, tests in enumerate(copies, 2) for t in tests]
         watched = _Watched(self, result)
+        left = self.plan
         try:
-            return call(unittest.TestSuite([test for _, test in self.plan]), result)
+            while left:
+                result = call(unittest.TestSuite([test for _, test in left]), result)
+                done = max(watched.run, left[0][0])
+                left = [(run, test) for run, test in left if run > done and watched.failed_fast()]
+                result.shouldStop = result.shouldStop and not left
+            return result
         finally:
             watched.end()
 
@@ -278,6 +284,9 @@ class _Watched:
         self.hook.watcher.stop()
         flush()
         if self.open is test:
+            leaving = sys.exc_info()[1]
+            if leaving is not None and not isinstance(leaving, Exception):  # of which unittest says nothing
+                self.state = ("error", in_short(leaving))
             self.case(self.hook.name(test), *self.state)
             self.open = None
 
@@ -321,6 +330,9 @@ class _Watched:
         seconds = clock() - self.began if self.open is not None else 0.0
         self.hook.results.case(name, self.run, outcome, message, seconds)
 
+    def failed_fast(self) -> bool:
+        return bool(getattr(self.result, "failfast", False)) and SEVERITY[self.worst[0]] > SEVERITY["skipped"]
+
     def to_run(self, run: int) -> None:
         if run != self.run:
             self.close_run()
@@ -336,7 +348,10 @@ class _Watched:
                     place = "%s.%s" % (kind.__module__, getattr(kind, "__qualname__", kind.__name__))
                     keys = ("setUpClass (%s)" % place, "setUpModule (%s)" % kind.__module__)
                     why = [self.outside[key] for key in keys if key in self.outside]
-                    self.case(name, *(why or [("error", "it was not run")])[0])
+                    left_out = ("error", "it was not run")
+                    if self.failed_fast():
+                        left_out = ("skipped", "it was not run: the run stopped after a failure (--failfast)")
+                    self.case(name, *(why or [left_out])[0])
         self.hook.watcher.outcome(self.run, *self.worst)
         self.worst = ("skipped", "no test ran")
 
@@ -380,7 +395,12 @@ def _leaves(test: Any) -> Iterator[Any]:
 
 def _copy(test: Any) -> Any:
     try:
-        return copy.copy(test)
+        copied = copy.copy(test)
+        documented = getattr(copied, "_dt_test", None)
+        if documented is not None:  # doctest clears the names
+            copied._dt_test = copy.copy(documented)
+            copied._dt_test.globs = dict(documented.globs)
+        return copied
     except Exception:
         return test
 

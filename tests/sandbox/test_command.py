@@ -164,6 +164,40 @@ def test_pytest_stops_where_it_would(opened: Open) -> None:
     assert outcomes(documented) == [{"shop.py::shop.add": "passed"}] * 2
 
 
+FAILS = """
+import unittest
+class TestA(unittest.TestCase):
+    def test_a(self): pass
+    def test_b(self): self.fail()
+    def test_c(self): pass
+class TestB(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls): raise OSError
+    def test_d(self): pass
+class TestC(unittest.TestCase):
+    def test_e(self): raise KeyboardInterrupt
+"""
+
+
+def test_unittest_stops_where_it_would(opened: Open) -> None:
+    """Would catch ``--failfast`` that ends the second run with the first, or never ends; an interrupted test
+    that reads as passed; doctests that lack their names in the second run."""
+    load = "import doctest, shop\n\ndef load_tests(*_):\n    return doctest.DocTestSuite(shop)\n"
+    box = opened({"test_a.py": FAILS, "shop.py": DOCUMENTED, "test_shop.py": load})
+    command = ["python", "-m", "unittest"]
+    done = trace_command(box, [*command, "-f", "test_a.TestA"])
+    ended = {"a": "passed", "b": "failed", "c": "skipped"}
+    assert (
+        outcomes(done) == [{f"test_a.py::TestA::test_{name}": outcome for name, outcome in ended.items()}] * 2
+    )
+    assert events(done, 2)[-1] == ("TestA.test_b", 5)
+    never = trace_command(box, [*command, "-f", "test_a.TestB"], timeout=60)
+    assert (never.timed_out, never.ok) == (False, False)
+    left = trace_command(box, [*command, "test_a.TestC"])
+    assert [(c.outcome, c.message) for c in left.traced.runs[0].cases] == [("error", "KeyboardInterrupt")]
+    assert trace_command(box, [*command, "test_shop"]).ok
+
+
 LOAD = """\
 def load(path):
     with open(path) as file:
@@ -352,6 +386,19 @@ HOSTILE = {
         print(type(pickle.loads(pickle.dumps(A()))) is A, __main__.A is A, __name__)
         """,
     "much output": "for _ in range(5000): print('x' * 1000)\n",
+    "a hook for what nobody catches": """
+        import sys
+        def say(kind, error, trace):
+            print(kind.__name__, error, trace.tb_lineno, trace.tb_frame.f_code.co_name)
+        sys.excepthook = say
+        def f(): raise ValueError("x")
+        f()
+        """,
+    "interrupted": """
+        import sys
+        sys.excepthook = lambda kind, error, trace: print(kind.__name__, __file__ == sys.argv[0])
+        raise KeyboardInterrupt
+        """,
     "killed": "import os, signal\nx = 1\nos.kill(os.getpid(), signal.SIGKILL)\n",
     "gone with 0": "import os\nx = 1\nos._exit(0)\n",
 }
