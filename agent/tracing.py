@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import difflib
 import os
+import re
 import shlex
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from sandbox.testing import TestRun
 
 _MAX_SOURCE = 2_000_000
+_DEFINITION = re.compile(r"^( *)(?:async +)?(def|class) +(\w+)", re.M)
 
 
 @dataclass(frozen=True)
@@ -145,9 +147,14 @@ def record(request: TraceRequest, say: Callable[[str], None] = lambda text: None
         box = open_sandbox(replace(spec, image=image, source=source))
     with box:
         say(f"running {shlex.join(request.command)} ({box.kind} sandbox)")
-        functions = wanted(box, request.functions) if request.functions else None
+        folder = _folder(root, bool(notes))
+        functions = None
+        if request.functions:
+            functions = wanted(
+                box, [_place(one, (root, Path(box.workdir)), folder) for one in request.functions]
+            )
         done = trace_command(
-            box, request.command, functions=functions, runs=request.runs, folder=_folder(root, bool(notes)),
+            box, request.command, functions=functions, runs=request.runs, folder=folder,
             timeout=request.timeout, max_frames=request.max_frames,
         )  # fmt: skip
         trace = read_trace(done.traced.trace)
@@ -194,6 +201,18 @@ def _own_python(root: Path) -> str | None:
     return str(python) if python.is_file() else None
 
 
+def _place(one: str, roots: Sequence[Path], folder: str) -> str:
+    """``FILE::NAME`` with FILE relative to the repository, where it is absolute or begins with ``..``."""
+    file, colons, name = one.partition("::")
+    path = Path(file)
+    under = next((root for root in roots if path.is_absolute() and path.is_relative_to(root)), None)
+    if under is not None:
+        file = path.relative_to(under).as_posix()
+    elif path.parts[:1] == ("..",):
+        file = str(Path(folder) / file)
+    return os.path.normpath(file) + colons + name
+
+
 def wanted(box: Sandbox, functions: Sequence[str]) -> dict[str, list[str]]:
     """File → qualified names, of ``FILE::QUALNAME`` (a class: all of its methods) and ``FILE``.
 
@@ -202,20 +221,13 @@ def wanted(box: Sandbox, functions: Sequence[str]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for one in functions:
         file, _, name = one.partition("::")
-        file = os.path.normpath(file)
-        try:
-            text = box.read(file)
-        except FileNotFoundError:
+        outside = Path(file).is_absolute() or Path(file).parts[:1] == ("..",)
+        if outside or not box.run(f"test -f {shlex.quote(file)}").ok:
             raise UsageError(
                 f"--functions names {file!r}, and the repository has no such file",
                 cure="FILE::QUALNAME, such as shop.py::Catalogue.price, with FILE relative to the repository",
-            ) from None
-        try:
-            names = list(_names(ast.parse(text).body, ""))
-        except (SyntaxError, ValueError, RecursionError) as error:
-            raise UsageError(
-                f"--functions names {file}, which is not Python: {error}", cure="name a Python file"
-            ) from error
+            )
+        names = _functions(file, box.read(file))
         if not name:
             found[file] = []
             continue
@@ -230,6 +242,30 @@ def wanted(box: Sandbox, functions: Sequence[str]) -> dict[str, list[str]]:
     return found
 
 
+def _functions(file: str, text: bytes) -> list[str]:
+    """Qualified names of a file's functions and classes, in order, each once."""
+    try:
+        names = _names(ast.parse(text).body, "")
+    except (SyntaxError, ValueError, RecursionError) as error:
+        names = _read_off(text.decode("utf-8", "replace"))  # another version's Python
+        if not names and not file.endswith(".py"):
+            raise UsageError(
+                f"--functions names {file}, which is not Python: {error}", cure="name a Python file"
+            ) from error
+    return list(dict.fromkeys(names))
+
+
+def _read_off(text: str) -> list[str]:
+    """The same by indentation, for what this Python cannot parse."""
+    names: list[str] = []
+    around: list[tuple[int, str]] = []
+    for blanks, kind, name in _DEFINITION.findall(text.expandtabs()):
+        around = [(indent, prefix) for indent, prefix in around if indent < len(blanks)]
+        names.append((around[-1][1] if around else "") + name)
+        around.append((len(blanks), names[-1] + (".<locals>." if kind == "def" else ".")))
+    return names
+
+
 def _names(body: Sequence[ast.stmt], prefix: str) -> list[str]:
     names = []
     for node in body:
@@ -241,7 +277,8 @@ def _names(body: Sequence[ast.stmt], prefix: str) -> list[str]:
             names += _names(node.body, f"{prefix}{node.name}.")
         else:
             inner = [getattr(node, part, None) for part in ("body", "orelse", "finalbody")]
-            for part in inner:
+            branches = [*getattr(node, "handlers", ()), *getattr(node, "cases", ())]
+            for part in (*inner, *(branch.body for branch in branches)):
                 names += _names(part, prefix) if isinstance(part, list) else []
     return names
 

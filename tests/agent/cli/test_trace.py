@@ -52,6 +52,42 @@ def test_shown_and_saved(fixbug: Fixbug) -> None:
     assert fixbug("trace", "--out", "-", *command).out == (fixbug.folder / "trace.jsonl").read_text()
 
 
+OTHER = """\
+type Number = int
+
+
+class Box[T]:
+    def get(self):
+        def inner():
+            return 1
+        return inner()
+"""
+HANDLED = """\
+try:
+    import nothing_like_it
+except ImportError:
+    def fallback():
+        return 1
+"""
+
+
+def test_functions_as_they_are_named(fixbug: Fixbug) -> None:
+    """Would catch functions that are not found in a handler, or in a file of a newer Python than this, and
+    paths that are given from elsewhere and followed nowhere without a word."""
+    test = "import handled\n\ndef test_it():\n    assert handled.fallback() == 1\n"
+    for name, text in (("handled.py", HANDLED), ("other.py", OTHER), ("test_it.py", test)):
+        (fixbug.folder / "shop" / name).write_text(text)
+    command = ("--repo", "shop", "--", "pytest", "test_it.py")
+    absolute = f"{fixbug.folder / 'shop' / 'handled.py'}::fallback"
+    assert "events by function: fallback 6" in fixbug("trace", "--functions", absolute, *command).out
+    both = fixbug("trace", "--functions", "handled.py::fallback,other.py::Box.get", *command)
+    assert "events by function: fallback 6" in both.out
+    missing = fixbug("trace", "--functions", "other.py::Box.got", *command)
+    fixbug.refused(missing, 2, "Box.get.<locals>.inner")
+    fixbug.refused(fixbug("trace", "--functions", "../mine.py::f", *command), 2, "no such file")
+    fixbug.refused(fixbug("trace", "--functions", ".", *command), 2, "no such file")
+
+
 def test_a_run_that_does_not_end_well(fixbug: Fixbug) -> None:
     """Would catch an exit status or an object that says otherwise than what happened."""
     (fixbug.folder / "shop" / "test_shop.py").write_text(SHOP)
