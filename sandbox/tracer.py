@@ -619,12 +619,33 @@ def _known(value: Any, kind: Any, moment: int) -> Tuple[Any, bytes]:
     if made is None:
         return _OPAQUE, text
     made.live = not made.frozen or _may_turn(kind)
-    if (made.shape == _STATE or made.shape == _SLOTS) and _flags_of(kind) & _HEAP:
+    if (
+        made.shape == _STATE or made.shape == _SLOTS or (made.shape == _BASED and made.helper is tuple)
+    ) and _flags_of(kind) & _HEAP:
         made.owner, made.seen = _id(value), moment
     if _len(_described) > 1000:
         _described.clear()
     _described[_id(value)] = made, text
     return made, text
+
+
+_strings: Dict[str, bytes] = {}
+"""short strings, as the record has them"""
+
+
+def _of_string(value: str) -> bytes:
+    if _len(value) > CHARS:
+        return _quote(_text(value)).encode("ascii")
+    text = _strings.get(value)
+    if text is None:
+        if _len(_strings) > 2000:
+            _strings.clear()
+        text = _strings[value] = _quote(_text(value)).encode("ascii")
+    return text
+
+
+def _of_atom(value: Any, kind: Any) -> bytes:
+    return _quote(_atom(value, kind)).encode("ascii")
 
 
 _held: Dict[int, Tuple[Any, bytes]] = {}
@@ -716,6 +737,8 @@ class _Source:
         self.silent: Dict[int, Tuple[int, int]] = {}
         """lines that only some versions report: a ``with`` again when its body is left (→ first and last
         line of the body), and ``while True`` (→ zeros)"""
+        self.heads: Set[int] = set()
+        """lines of ``while``: their conditions may stand in the code twice, of which one is run"""
         self.inlined: Dict[Tuple[int, str], Set[str]] = {}
         """function → names that only its comprehensions bind"""
         self.spans: List[Tuple[int, int, int, int]] = []
@@ -766,8 +789,10 @@ class _Source:
             end = min(_first_line(body[0]) - 1, _last_line(node))
             if isinstance(node, (ast.With, ast.AsyncWith)):
                 self.silent[start] = (body[0].lineno, _last_line(node))
-            elif isinstance(node, ast.While) and _always(node.test):
-                self.silent[start] = (0, 0)
+            elif isinstance(node, ast.While):
+                self.heads.add(start)
+                if _always(node.test):
+                    self.silent[start] = (0, 0)
         else:
             end = _last_line(node)
         for line in range(start + 1, end + 1):
@@ -1424,6 +1449,8 @@ _VERSION = sys.version_info[:2]
 
 # --- what is followed -------------------------------------------------------------------------
 
+_Pairs = Tuple[Tuple[int, str], ...]
+_NO_PAIRS: _Pairs = ()
 _Step = Tuple["_Plan", bytes, bytes, int, str, bool, bool, Any]
 """The next plan; the event where nothing changed, and where an integer did; index and name of the local that
 the statement may bind, where it is one (else 0, ""); whether it is several; whether the offset counts; its
@@ -1441,23 +1468,24 @@ class _Plan:
     """What is known of a statement that was announced: where it may lead, and what it may bind."""
 
     __slots__ = (
-        "call", "exact", "head", "kept", "look", "needs", "noise",
+        "calls", "exact", "head", "kept", "look", "needs", "noise",
         "silent", "statement", "steps", "suspended", "within",
     )  # fmt: skip
 
-    def __init__(self, statement: int, silent: Any, exact: bool, look: "_Pairs", noise: Any = True) -> None:
+    def __init__(self, statement: int, silent: Any, exact: bool, look: _Pairs, noise: Any = True) -> None:
         self.statement, self.silent, self.exact = statement, silent, exact
-        self.call: Optional[_Call] = None
-        """the first thing in it that may change what it likes, where that is a call, or goes on with an
-        iterator"""
-        self.within: Optional[_Plan] = None
+        self.calls: Dict[int, _Call] = {}
+        """by their offsets, of what may change what it likes the first that may run, where that is a call, or
+        goes on with an iterator"""
+        self.within: Dict[int, _Plan] = {}
+        """offset of one of them → the plan from when it has begun"""
         self.head = b"%d" % statement
         self.look = look
         """index and name of locals that the statement may bind or unbind"""
         self.noise = noise
         """whether it may change an object; else what it needs to change none, where it needs anything"""
         self.needs: Optional[_Needs] = None
-        """what it needs to change none but by its ``call``"""
+        """what it needs to change none but by ``calls``"""
         self.steps: Dict[int, Any] = {}
         """line of the next event → the ``_Step``, or () where it is none"""
         self.kept = False
@@ -1475,17 +1503,22 @@ class _Plan:
             self.suspended = _Plan(0, None, False, self.look, self.noise)
         return self.suspended
 
-    def called(self) -> "_Plan":
+    def called(self, call: "_Call") -> "_Plan":
         """From when its first call has begun, where that is to a followed function, which says itself what
         it changes."""
-        if self.within is None:
-            within = self.within = _Plan(self.statement, self.silent, self.exact, self.look)
+        within = self.within.get(call.offset)
+        if within is None:
+            within = self.within[call.offset] = _Plan(self.statement, self.silent, self.exact, self.look)
             within.kept, within.needs = self.kept, self.needs
-            if self.call is not None and self.call.alone:
-                within.noise, within.call, within.within = self.needs, self.call, within
-        return self.within
+            if call.alone:
+                within.noise, within.calls, within.within = (
+                    self.needs,
+                    {call.offset: call},
+                    {call.offset: within},
+                )
+        return within
 
-    def but(self, look: "_Pairs") -> "_Plan":
+    def but(self, look: _Pairs) -> "_Plan":
         """Once: the same statement, and the next event is to be looked at closely."""
         return _Plan(self.statement, self.silent, self.exact, look)
 
@@ -1503,11 +1536,16 @@ class _Call:
         """whether nothing else in the statement may change an object"""
 
 
+_Found = Tuple[Optional[List[_Need]], Optional[_Call]]
+"""What an instruction needs to change no object, and the call that it is, if any"""
+
+
 class _Function:
     """One code object that is followed. It holds the code, so that its ``id`` stays its own."""
 
     __slots__ = (
         "always",
+        "begun",
         "binds",
         "calls",
         "cells",
@@ -1518,6 +1556,7 @@ class _Function:
         "file",
         "first",
         "full",
+        "heads",
         "inlined_at",
         "key",
         "names",
@@ -1533,7 +1572,7 @@ class _Function:
         self, code: Any, fid: int, file: str, key: Tuple[str, str], names: Tuple[str, ...], source: _Source
     ) -> None:
         self.code, self.fid, self.file, self.key, self.names = code, fid, file, key, names
-        self.first, self.silent = source.first, source.silent
+        self.first, self.silent, self.heads = source.first, source.silent, source.heads
         self.inlined_at: Any = frozenset()
         self.opcodes = code.co_code
         self.prefixes = [b'\t%d="%%d"' % index for index in range(len(names))]
@@ -1546,7 +1585,8 @@ class _Function:
         """statements that may change objects: what has been shown is looked at again after them"""
         self.needs: Dict[int, Tuple[Optional[_Needs], Optional[_Needs]]] = {}
         """of statements, to change none, as far as it depends; and the same without what ``calls`` has"""
-        self.calls: Dict[int, _Call] = {}
+        self.calls: Dict[int, Dict[int, _Call]] = {}
+        """of statements that have some: as in their plans"""
         self.cells: _Pairs = ()
         """locals that a nested function may bind; they are always looked at again"""
         if code.co_name != "<module>":
@@ -1557,6 +1597,7 @@ class _Function:
         given = code.co_varnames[: _arguments(code)] + code.co_freevars
         bound = tuple(pair for pair in self.full if pair[1] in given) if self.binds is not None else self.full
         self.entry = _Plan(0, None, False, bound, self.binds is None)
+        self.begun = self.entry if self.binds is None else _Plan(0, None, False, _NO_PAIRS, None)
 
     def _read_bindings(self) -> None:
         """What each statement can bind, and whether it is quiet, by its instructions."""
@@ -1584,13 +1625,15 @@ class _Function:
         self.always, self.binds = always, binds
         indices = {n: index for index, n in enumerate(self.names) if n not in shared}
         stacks: Dict[int, _Stack] = {}
-        found: Dict[int, List[Tuple[Optional[List[_Need]], Optional[_Call]]]] = {}
+        found: Dict[int, List[List[_Found]]] = {}
         iterating: Set[int] = set()
         last, before = -1, ""
         for instruction in instructions:
             name, line, offset = instruction.opname, lines.get(instruction.offset), instruction.offset
             statement = 0 if line is None else self.first.get(line, line)
             if statement != last:
+                if statement in self.heads or statement not in found:
+                    found.setdefault(statement, []).append([])
                 known = stacks.get(statement)
                 stacks[statement] = _Stack(indices, known.bound if known else ())
             stack = stacks[statement]
@@ -1612,27 +1655,32 @@ class _Function:
             ):
                 wanted = None  # := in a loop within the statement
             if wanted is None or wanted or call:
-                found.setdefault(statement, []).append((wanted, call))
+                found[statement][-1].append((wanted, call))
             stack.follow(instruction)
             last, before = statement, name
         for statement, these in found.items():
             self._settle(statement, these)
 
-    def _settle(self, statement: int, found: List[Tuple[Optional[List[_Need]], Optional["_Call"]]]) -> None:
+    def _settle(self, statement: int, found: List[List[_Found]]) -> None:
         """What a statement needs to be quiet, by what its instructions need, and which call in it may be told
-        apart: the first that changes what it likes, else the first of all."""
-        hard = [call for wanted, call in found if wanted is None]
-        if hard:
-            self.noisy.add(statement)
-            told = hard[0]
-        else:
-            told = next((call for _, call in found if call is not None), None)
-        every = [need for wanted, call in found for need in wanted or ()]
-        others = [need for wanted, call in found if call is not told or told is None for need in wanted or ()]
+        apart: the first that changes what it likes, else the first of all. They come in several lists where
+        only one of these runs."""
+        every: List[_Need] = []
+        others: List[_Need] = []
+        for these in found:
+            hard = [call for wanted, call in these if wanted is None]
+            if hard:
+                self.noisy.add(statement)
+                told = hard[0]
+            else:
+                told = next((call for _, call in these if call is not None), None)
+            for wanted, call in these:
+                every += wanted or ()
+                others += () if call is told and call is not None else wanted or ()
+            if told is not None and statement:
+                told.alone = len(hard) <= 1
+                self.calls.setdefault(statement, {})[told.offset] = told
         self.needs[statement] = _sorted_needs(every), _sorted_needs(others)
-        if told is not None and statement:
-            told.alone = len(hard) <= 1
-            self.calls[statement] = told
 
     def plan(self, line: int) -> _Plan:
         statement = self.first.get(line, line)
@@ -1644,7 +1692,7 @@ class _Function:
         noisy = self.binds is None or statement in self.noisy
         every, others = self.needs.get(statement, (None, None))
         found = self.plans[line] = _Plan(statement, self.silent.get(statement), exact, look, noisy or every)
-        found.needs, found.call = others, self.calls.get(statement)
+        found.needs, found.calls = others, self.calls.get(statement, {})
         found.kept = True
         return found
 
@@ -1870,8 +1918,6 @@ def _in_forked_children(action: Callable[[], None]) -> None:
     os.fork = forks
 
 
-_Pairs = Tuple[Tuple[int, str], ...]
-_NO_PAIRS: _Pairs = ()
 _OPAQUE = _Missing()
 _RETURN_VALUE = dis.opmap["RETURN_VALUE"]
 _CACHE = dis.opmap.get("CACHE", -1)
@@ -1978,6 +2024,7 @@ class Tracer:
         _shapes.clear()
         _described.clear()
         _held.clear()
+        _strings.clear()
         self._owner, self._shared, self._stray = _get_ident(), False, False
         self._timed = self.frames + 256
         self._cap = self.max_frames * run // self.runs
@@ -2128,6 +2175,7 @@ class Tracer:
             self._share()
         self._begins(activation, caller, frame)
         self._call(activation, frame)
+        activation.plan = function.begun
         return activation
 
     def _begins(self, activation: _Activation, caller: Optional[_Activation], frame: Any) -> None:
@@ -2211,8 +2259,10 @@ class Tracer:
         shown = _CONSTANTS.get(_id(value))
         if shown is None:
             kind = _type(value)
-            if _id(kind) in _ATOMS:
-                shown = _quote(_atom(value, kind)).encode("ascii")
+            if kind is str:
+                shown = _of_string(value)
+            elif _id(kind) in _ATOMS:
+                shown = _of_atom(value, kind)
             elif _shape(kind)[0] == _HELD:
                 shown = _of_held(value)
             else:
@@ -2461,23 +2511,26 @@ def _follower(frame: Any) -> Optional[_Activation]:
 
 
 def _calls(caller: _Activation, code: Any, frame: Any) -> bool:
-    """Whether ``code`` is what the statement that ``caller``'s frame is in runs first: until then it has
-    changed nothing. (C code that was called, and calls back, does so under another name.)"""
+    """Whether ``code`` is what the statement that ``caller``'s frame is in calls first, or a thing that it runs
+    without a call (an operator, a property): until then it has changed nothing. (C code that was called, and
+    calls back, does so under another name.)"""
     plan = caller.plan
-    call = plan.call
+    if plan.noise is None:
+        return True
+    at, opcodes = frame.f_lasti, caller.function.opcodes
+    while opcodes[at] == _CACHE:
+        at -= 2
+    call = plan.calls.get(at)
     if call is None:
         return False
-    if code.co_flags & _SUSPENDS:
-        if call.name and (call.name != "next" or not _is_genuine(frame, "next")):
+    if call.name == "next":
+        if not _is_genuine(frame, "next") or not (code.co_flags & _SUSPENDS or code.co_name == "__next__"):
             return False
-    elif call.name != code.co_name:
+    elif call.name != ("" if code.co_flags & _SUSPENDS else code.co_name):
         return False
-    at, opcodes = frame.f_lasti, caller.function.opcodes
-    while at > call.offset and opcodes[at] == _CACHE:
-        at -= 2
-    if at != call.offset or (plan.needs is not None and not caller.holds(frame, plan.needs)):
+    if plan.needs is not None and not caller.holds(frame, plan.needs):
         return False
-    caller.plan = plan.called()
+    caller.plan = plan.called(call)
     return True
 
 
@@ -2510,48 +2563,49 @@ def _changed(activation: _Activation, pair: Tuple[int, str], value: Any) -> byte
     index = pair[0]
     objects, texts = activation.objects, activation.texts
     before = objects[index]
-    kind = _type(value)
-    was_live = before is _OPAQUE
-    if _type(before) is _Mark:
+    kind, was = _type(value), _type(before)
+    if was is _Mark:
         if before.kind is kind and _holds(value, before, activation.now()):
             return b""
         was_live = before.live
-    elif _type(before) is int and _LOW < before < _HIGH:
-        texts[index] = None
+    else:
+        was_live = before is _OPAQUE
+        if was is int and _LOW < before < _HIGH:
+            texts[index] = None
     live = False
-    if value is _MISSING:
+    if kind is str:
+        objects[index] = value
+        text = _of_string(value)
+    elif value is _MISSING:
         if before is _MISSING:
             return b""
-        objects[index], texts[index] = _MISSING, None
-        data = b"\t%d-" % index
+        objects[index] = _MISSING
+        text = None
     elif kind is int and _LOW < value < _HIGH:
-        objects[index], texts[index] = value, None
-        data = activation.function.prefixes[index] % value
+        objects[index] = value
+        text = None
     else:
-        if _id(value) in _CONSTANTS:
-            objects[index] = value
-            text = _CONSTANTS[_id(value)]
-        elif _id(kind) in _ATOMS:
-            objects[index] = value
-            text = _quote(_atom(value, kind)).encode("ascii")
-        elif _shape(kind)[0] == _HELD:
-            objects[index] = value
-            text = _of_held(value)
+        shape = (_shapes.get(_id(kind)) or _shape(kind))[0]
+        if shape != _HELD:
+            objects[index], text = _known(value, kind, activation.now())
+            live = objects[index] is _OPAQUE or objects[index].live
         else:
-            mark, text = _known(value, kind, activation.now())
-            objects[index] = mark
-            live = mark is _OPAQUE or mark.live
-        if text == texts[index]:
-            data = b""
-        else:
-            texts[index] = text
-            data = b"\t%d=%b" % (index, text)
+            objects[index] = value
+            text = _CONSTANTS.get(_id(value))
+            if text is None:
+                text = _of_atom(value, kind) if _id(kind) in _ATOMS else _of_held(value)
     if live is not was_live and pair not in activation.function.cells:
         if live:
             activation.live.append(pair)
         else:
             activation.live.remove(pair)
-    return data
+    if text is None:
+        texts[index] = None
+        return b"\t%d-" % index if value is _MISSING else activation.function.prefixes[index] % value
+    if text == texts[index]:
+        return b""
+    texts[index] = text
+    return b"\t%d=%b" % (index, text)
 
 
 class _Monitoring:
