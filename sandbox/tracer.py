@@ -2511,9 +2511,9 @@ def _follower(frame: Any) -> Optional[_Activation]:
 
 
 def _calls(caller: _Activation, code: Any, frame: Any) -> bool:
-    """Whether ``code`` is what the statement that ``caller``'s frame is in calls first, or a thing that it runs
-    without a call (an operator, a property): until then it has changed nothing. (C code that was called, and
-    calls back, does so under another name.)"""
+    """Whether ``code`` is what the statement that ``caller``'s frame is in calls first, or a thing that it
+    runs without a call (an operator, a property): until then it has changed nothing. (C code that was called,
+    and calls back, does so under another name.)"""
     plan = caller.plan
     if plan.noise is None:
         return True

@@ -8,7 +8,7 @@ from typing import Any
 
 from agent.world.intent import same_function
 from agent.world.legality import illegal_step
-from agent.world.loose import Loose, read_object, read_rows
+from agent.world.loose import Bare, Loose, read_list, read_object, read_rows
 from agent.world.named_lines import NamedLine
 from agent.world.scene import Scene
 from agent.world.simulate import Prediction
@@ -66,20 +66,21 @@ def parse_prediction(
     told and goes on from.
     """
     read = read_object(text, "probes")
-    if not isinstance(read.value, dict) or not isinstance(read.value.get("probes"), list):
+    if not isinstance(read.value, dict) or not isinstance(read.value.get("probes"), (list, str)):
         read = read_object(text, "states") if asked else read_frames(text)
         read.forgiven.append("no probes were answered")
         read.complete = False
     answer = read.value if isinstance(read.value, dict) else {}
     parser = _Answer(scene, runs, read.forgiven)
+    answer = {name: parser.rows(rows) if name in _ROWS else rows for name, rows in answer.items()}
     frames = parser.states(answer.get("states"), asked) if asked else []
     frames += parser.frames(answer.get("frames"), given)
     outcomes = parser.outcomes(answer.get("outcomes"))
     trace = Trace((*frames, *parser.probes(answer.get("probes"))), outcomes=outcomes, test=scene.probed.test)
     return Prediction(
-        sample, trace, label, read.complete and bool(answer), runs, tuple(dict.fromkeys(read.forgiven)), text,
-        illegal_step(trace, scene.spans), scene.blind,
-        dense=answer.get("every_line") is True and bool(frames),
+        sample, trace, label, read.complete and bool(answer) and not parser.broken, runs,
+        tuple(dict.fromkeys(read.forgiven)), text, illegal_step(trace, scene.spans), scene.blind,
+        dense=str(answer.get("every_line")).lower() == "true" and bool(frames),
     )  # fmt: skip
 
 
@@ -92,10 +93,31 @@ def read_frames(text: str) -> Loose:
     return read
 
 
+_ROWS = ("frames", "states", "probes", "outcomes")
+_SPELLED = {
+    "true": "True", "false": "False", "null": "None", "NaN": "nan", "Infinity": "inf", "-Infinity": "-inf",
+}  # fmt: skip
+_UNTOLD = {"unknown", "<unknown>", "undetermined", "n/a", "?"}
+_UNCHANGED = {"..", "unchanged", "<unchanged>", "(unchanged)"}
+_NONE_RAISED = {"", "none", "null", "no exception"}
+_PLAIN = str.maketrans("\u201c\u201d\u2018\u2019", "\"\"''")
+
+
 class _Answer:
     def __init__(self, scene: Scene, runs: int, forgiven: list[str]) -> None:
         self.scene, self.runs, self.forgiven = scene, runs, forgiven
         self.calls: dict[tuple[int, str], int] = {}
+        self.broken = False
+        """Whether something was answered that belongs to the test and cannot be read."""
+
+    def rows(self, rows: Any) -> Any:
+        """A list as it should be; also one that was written as a text."""
+        if not isinstance(rows, str):
+            return rows
+        read = read_list(rows)
+        self.forgiven += read.forgiven
+        self.broken = self.broken or not read.complete
+        return read.value
 
     def frames(self, rows: Any, given: Sequence[Frame] = ()) -> list[Frame]:
         """The frames given and those answered, without what is none."""
@@ -157,7 +179,7 @@ class _Answer:
                 continue
             event: Event = place.event
             value, raised = row.get("value"), row.get("exception")
-            if event == "return" and raised not in (None, "", "None", "null"):
+            if event == "return" and not _is_none_raised(raised):
                 event, value = "exception", raised
             elif event == "return" and "value" not in row:
                 self.forgiven.append("an answer without its value was left out")
@@ -176,15 +198,22 @@ class _Answer:
 
     def names(self, states: Any) -> dict[str, str | None]:
         """Locals as an object, or as pairs of name and value; ``..`` is unchanged."""
-        if isinstance(states, list):
-            pairs = [
-                (row.get("name"), row.get("value"))
-                for row in states
-                if isinstance(row, dict) and "value" in row and isinstance(row.get("name"), str)
-            ]
-        else:
-            pairs = list(states.items()) if isinstance(states, dict) else []
-        return {str(name): self.value(value) for name, value in pairs if value != ".."}
+        states = self.rows(states)
+        pairs = list(states.items()) if isinstance(states, dict) else []
+        for row in states if isinstance(states, (list, tuple)) else []:
+            pair = _pair(row)
+            if pair is None:
+                self.forgiven.append("a local that is none was left out")
+            else:
+                pairs.append(pair)
+        unchanged = [value for _, value in pairs if isinstance(value, str) and value in _UNCHANGED]
+        if set(unchanged) - {".."}:
+            self.forgiven.append("words for what is unchanged")
+        return {
+            str(name): self.value(value)
+            for name, value in pairs
+            if not (isinstance(value, str) and value in _UNCHANGED)
+        }
 
     def _place(self, function: str, file: str) -> tuple[str, str]:
         parts = [self.scene.probed.renamed.get(part, part) for part in function.split(".")]
@@ -201,49 +230,108 @@ class _Answer:
         return function, file
 
     def probes(self, rows: Any) -> list[Frame]:
-        """Answers to the test's questions, in their order."""
+        """Answers to the test's questions, in their order. One that says nothing is an answer without a
+        value, never none at all: it may be the one that breaks."""
         known = {probe.id: probe for probe in self.scene.probed.probes}
         result = []
         for row in rows if isinstance(rows, list) else []:
-            probe = known.get(str(row.get("probe") or row.get("id"))) if isinstance(row, dict) else None
+            named = str(row.get("probe") or row.get("id")).strip() if isinstance(row, dict) else ""
+            probe = known.get(named) or known.get(named.lower())
             run = _whole(row.get("run", 1)) if isinstance(row, dict) else None
-            if probe is None or run is None or not 1 <= run <= self.runs or "value" not in row:
+            if probe is None or run is None or not 1 <= run <= self.runs:
                 self.forgiven.append("an answer to no question was left out")
+                self.broken = self.broken or not isinstance(row, dict) or (probe is not None and run is None)
                 continue
-            value = self.value(row["value"])
-            if value.strip().lower() in ("not reached", "unreached", "'not reached'"):
+            told = row.get("value", "?")
+            value = None if isinstance(told, str) and told.strip().lower() in _UNTOLD else self.value(told)
+            if value is None:
+                self.forgiven.append("a question was left open")
+            elif value.strip().lower() in ("not reached", "unreached", "'not reached'"):
                 continue
             result.append(Frame("probe", "", probe.path, probe.line, run=run, value=value, probe=probe.id))
         return result
 
     def outcomes(self, rows: Any) -> tuple[Outcome, ...]:
-        """How the runs end."""
+        """How the runs end. Of a run that is said to end in two ways nothing is known."""
         result: dict[int, Outcome] = {}
-        for row in rows if isinstance(rows, list) else []:
-            run = _whole(row.get("run")) if isinstance(row, dict) else None
-            ended = str(row.get("outcome", "")).lower() if isinstance(row, dict) else ""
+        disputed: set[int] = set()
+        for number, row in enumerate(rows if isinstance(rows, list) else [], 1):
+            if isinstance(row, str):
+                self.forgiven.append("outcomes in words")
+                row = {"run": number, "outcome": row}
+            run = _whole(row.get("run", 1 if self.runs == 1 else None)) if isinstance(row, dict) else None
             if run is None or not 1 <= run <= self.runs:
                 self.forgiven.append("an outcome of no run was left out")
-            elif ended in ("finished", "passed", "ok", "completed", "pass"):
-                result[run] = Outcome(run, "passed")
-            elif ended in ("raised", "failed", "error", "exception", "fail"):
-                result[run] = Outcome(run, "failed", str(row.get("exception") or row.get("message") or ended))
-        return tuple(result[run] for run in sorted(result))
+                continue
+            ended, _, rest = str(row.get("outcome", "")).strip().partition(" ")
+            raised = row.get("exception") or row.get("message") or rest
+            none = _is_none_raised(raised)
+            if ended.lower() in ("finished", "passed", "ok", "completed", "pass") and none:
+                made = Outcome(run, "passed")
+            elif ended.lower() in ("raised", "failed", "error", "exception", "fail"):
+                made = Outcome(run, "failed", ended if none else str(raised))
+            else:
+                self.forgiven.append("an outcome that says two things, or nothing, was left out")
+                disputed.add(run)
+                continue
+            if run in result and result[run].outcome != made.outcome:
+                disputed.add(run)
+            result[run] = made
+        if disputed & set(result):
+            self.forgiven.append("of a run with two outcomes none was kept")
+        return tuple(result[run] for run in sorted(set(result) - disputed))
 
     def value(self, value: Any) -> str:
         """A value as a ``repr`` text, also where the model wrote the value itself."""
+        if isinstance(value, Bare):
+            value = str(value)
         if not isinstance(value, str):
             self.forgiven.append("values that are no texts")
             return repr(value)
+        if value.strip() in _SPELLED:
+            self.forgiven.append("JSON's names for Python's")
+            return _SPELLED[value.strip()]
         words = re.fullmatch(r"[\w .,!?%/:-]+", value) and not re.fullmatch(r"[A-Z]\w*(\.\w+)+", value)
         special = value in ("no exception", "not reached") or value.endswith(("Error", "Exception"))
         if words and not special and isinstance(read_value(value), Opaque):
             self.forgiven.append("a string without its quotes")
             return repr(value)
+        return self._as_written(value)
+
+    def _as_written(self, value: str) -> str:
+        """A text that is none of Python's as it stands, and would be one with line ends escaped or plain
+        quotes."""
+        plain = value.translate(_PLAIN) if value[:1] in ("\u201c", "\u2018") else value
+        plain = plain.replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
+        if plain != value and isinstance(read_value(value), Opaque):
+            if not isinstance(read_value(plain), Opaque):
+                self.forgiven.append("a text with its line ends as they are, or typographic quotes")
+                return plain
         return value
 
 
+def _is_none_raised(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and value.strip().lower() in _NONE_RAISED)
+
+
+def _pair(row: Any) -> tuple[str, Any] | None:
+    """Name and value of a local: ``{"name": "x", "value": "1"}``, ``["x", "1"]``, ``{"x": "1"}``,
+    ``"x = 1"``."""
+    if isinstance(row, dict) and isinstance(row.get("name"), str) and "value" in row:
+        return row["name"], row["value"]
+    if isinstance(row, dict) and len(row) == 1 and isinstance(next(iter(row)), str):
+        return next(iter(row.items()))
+    if isinstance(row, (list, tuple)) and len(row) == 2 and isinstance(row[0], str):
+        return row[0], row[1]
+    found = re.fullmatch(r"\s*([A-Za-z_]\w*)\s*[=:](?!=)\s*(.+)", row, re.S) if isinstance(row, str) else None
+    return (found[1], found[2]) if found else None
+
+
 def _whole(value: Any) -> int | None:
-    if isinstance(value, str) and value.strip().isdigit():
-        return int(value.strip()[:12])
+    """A whole number, also written as text (``"12"``, ``"line 12"``, ``"L12"``) or as ``12.0``."""
+    if isinstance(value, str):
+        found = re.fullmatch(r"\s*(?:line|run|call|L)?\s*([0-9]{1,12})\s*", value, re.IGNORECASE)
+        return int(found[1]) if found else None
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e12:
+        return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
