@@ -111,7 +111,10 @@ class _Answer:
         """Whether something was answered that belongs to the test and cannot be read."""
 
     def rows(self, rows: Any) -> Any:
-        """A list as it should be; also one that was written as a text."""
+        """A list as it should be; also one that was written as a text, and one row without its list."""
+        if isinstance(rows, dict) and "run" in rows:
+            self.forgiven.append("a row without its list")
+            return [rows]
         if not isinstance(rows, str):
             return rows
         read = read_list(rows)
@@ -138,7 +141,7 @@ class _Answer:
     def _frame(self, row: dict[str, Any]) -> Frame | None:
         events: dict[str, Event] = {e: e for e in ("call", "line", "return", "exception")}
         event = events.get(str(row.get("event", "line")).lower())
-        run, line = _whole(row.get("run", 1)), _whole(row.get("line"))
+        run, line = self.whole(row.get("run"), 1), self.whole(row.get("line"))
         name = row.get("function", self._around(line))
         if event is None or not isinstance(name, str) or line is None or run is None:
             return None
@@ -148,7 +151,7 @@ class _Answer:
             self.forgiven.append("frames that leave out their event or function")
         function, file = self._place(name.removesuffix("()"), str(row.get("file") or ""))
         key = (run, function)
-        ordinal = _whole(row.get("call"))
+        ordinal = self.whole(row.get("call"))
         stepped_over = (file, function) in self.scene.deeper and event != "call"
         if ordinal is not None and ordinal >= 1:
             self.calls[key] = ordinal
@@ -156,7 +159,7 @@ class _Answer:
             self.calls[key] = self.calls.get(key, 0) + 1
         value = row.get("value")
         shown = self.value(value) if event in ("return", "exception") and "value" in row else None
-        depth = _whole(row.get("depth")) or 0
+        depth = self.whole(row.get("depth")) or 0
         names = self.names(row.get("locals"))
         return Frame(event, function, file, line, depth, run, self.calls[key], names, shown)
 
@@ -173,7 +176,7 @@ class _Answer:
         result = []
         for row in rows if isinstance(rows, list) else []:
             place = known.get(str(row.get("at")).strip()) if isinstance(row, dict) else None
-            run = _whole(row.get("run", 1)) if isinstance(row, dict) else None
+            run = self.whole(row.get("run"), 1) if isinstance(row, dict) else None
             if place is None or run is None or not 1 <= run <= self.runs:
                 self.forgiven.append("an answer about no line that was named was left out")
                 continue
@@ -185,7 +188,7 @@ class _Answer:
                 self.forgiven.append("an answer without its value was left out")
                 continue
             key = (run, place.function)
-            ordinal = _whole(row.get("call"))
+            ordinal = self.whole(row.get("call"))
             self.calls[key] = ordinal if ordinal and ordinal >= 1 else self.calls.get(key, 0) + (
                 1 if event != "line" or key not in self.calls else 0
             )  # fmt: skip
@@ -204,8 +207,10 @@ class _Answer:
             pair = _pair(row)
             if pair is None:
                 self.forgiven.append("a local that is none was left out")
-            else:
-                pairs.append(pair)
+                continue
+            pairs.append(pair)
+            if not isinstance(row, dict) or "name" not in row:
+                self.forgiven.append("locals in a form of their own")
         unchanged = [value for _, value in pairs if isinstance(value, str) and value in _UNCHANGED]
         if set(unchanged) - {".."}:
             self.forgiven.append("words for what is unchanged")
@@ -237,7 +242,7 @@ class _Answer:
         for row in rows if isinstance(rows, list) else []:
             named = str(row.get("probe") or row.get("id")).strip() if isinstance(row, dict) else ""
             probe = known.get(named) or known.get(named.lower())
-            run = _whole(row.get("run", 1)) if isinstance(row, dict) else None
+            run = self.whole(row.get("run"), 1) if isinstance(row, dict) else None
             if probe is None or run is None or not 1 <= run <= self.runs:
                 self.forgiven.append("an answer to no question was left out")
                 self.broken = self.broken or not isinstance(row, dict) or (probe is not None and run is None)
@@ -259,7 +264,7 @@ class _Answer:
             if isinstance(row, str):
                 self.forgiven.append("outcomes in words")
                 row = {"run": number, "outcome": row}
-            run = _whole(row.get("run", 1 if self.runs == 1 else None)) if isinstance(row, dict) else None
+            run = self.whole(row.get("run"), 1 if self.runs == 1 else None) if isinstance(row, dict) else None
             if run is None or not 1 <= run <= self.runs:
                 self.forgiven.append("an outcome of no run was left out")
                 continue
@@ -281,6 +286,18 @@ class _Answer:
             self.forgiven.append("of a run with two outcomes none was kept")
         return tuple(result[run] for run in sorted(set(result) - disputed))
 
+    def whole(self, value: Any, default: int | None = None) -> int | None:
+        """A whole number, also written as text (``"12"``, ``"line 12"``, ``"L12"``) or as ``12.0``."""
+        if value is None:
+            if default is not None:
+                self.forgiven.append("runs left out")
+            return default
+        if isinstance(value, int):
+            return None if isinstance(value, bool) else value
+        found = re.fullmatch(r"\s*(?:line|run|call|L)?\s*([0-9]{1,12})(?:\.0)?\s*", str(value), re.IGNORECASE)
+        self.forgiven.append("numbers as texts" if found else "what should be a number and is none")
+        return int(found[1]) if found else None
+
     def value(self, value: Any) -> str:
         """A value as a ``repr`` text, also where the model wrote the value itself."""
         if isinstance(value, Bare):
@@ -291,7 +308,8 @@ class _Answer:
         if value.strip() in _SPELLED:
             self.forgiven.append("JSON's names for Python's")
             return _SPELLED[value.strip()]
-        words = re.fullmatch(r"[\w .,!?%/:-]+", value) and not re.fullmatch(r"[A-Z]\w*(\.\w+)+", value)
+        words = re.fullmatch(r"(?=.*[^\W\d])[\w .,!?%/:-]+", value) is not None
+        words = words and not re.fullmatch(r"[A-Z]\w*(\.\w+)+", value)
         special = value in ("no exception", "not reached") or value.endswith(("Error", "Exception"))
         if words and not special and isinstance(read_value(value), Opaque):
             self.forgiven.append("a string without its quotes")
@@ -299,14 +317,16 @@ class _Answer:
         return self._as_written(value)
 
     def _as_written(self, value: str) -> str:
-        """A text that is none of Python's as it stands, and would be one with line ends escaped or plain
-        quotes."""
+        """A text that is none of Python's as it stands, and would be one with line ends escaped, plain
+        quotes, or without backslashes before quotes."""
+        if not isinstance(read_value(value), Opaque):
+            return value
         plain = value.translate(_PLAIN) if value[:1] in ("\u201c", "\u2018") else value
         plain = plain.replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
-        if plain != value and isinstance(read_value(value), Opaque):
-            if not isinstance(read_value(plain), Opaque):
-                self.forgiven.append("a text with its line ends as they are, or typographic quotes")
-                return plain
+        for other in (plain, plain.replace("\\'", "'")):
+            if other != value and not isinstance(read_value(other), Opaque):
+                self.forgiven.append("a text with line ends, quotes or backslashes as Python has none")
+                return other
         return value
 
 
@@ -325,13 +345,3 @@ def _pair(row: Any) -> tuple[str, Any] | None:
         return row[0], row[1]
     found = re.fullmatch(r"\s*([A-Za-z_]\w*)\s*[=:](?!=)\s*(.+)", row, re.S) if isinstance(row, str) else None
     return (found[1], found[2]) if found else None
-
-
-def _whole(value: Any) -> int | None:
-    """A whole number, also written as text (``"12"``, ``"line 12"``, ``"L12"``) or as ``12.0``."""
-    if isinstance(value, str):
-        found = re.fullmatch(r"\s*(?:line|run|call|L)?\s*([0-9]{1,12})\s*", value, re.IGNORECASE)
-        return int(found[1]) if found else None
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e12:
-        return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -33,10 +33,11 @@ _THOUGHT = re.compile(r"</(?:think|thinking|thought|reasoning)>")
 _THINKING = re.compile(r"<(?:think|thinking|thought|reasoning)>")
 _DEPTH = 60
 _DIGITS = 4000
-MAX_STARTS = 1000
-"""Places at which an answer may begin."""
-MAX_STEPS = 300_000
-"""Values that are read of one answer, those of all its beginnings together."""
+MAX_STEPS = 100_000
+"""Values, and parts of texts, that are read of one answer, from all the places together at which it may
+begin."""
+_A_STEP = 100
+"""Characters of a text or a comment that count as one."""
 MAX_ROWS = 20000
 
 
@@ -80,17 +81,22 @@ def read_object(text: str, key: str) -> Loose:
     another one is begun behind it and cannot be read, what was read is not complete.
     """
     thought, text, thinking = _spoken(text)
+    whole = _unquoted(text)
+    if whole != text:
+        found = read_object(whole, key)
+        found.forgiven.append("JSON within a text")
+        return found
     best, begun, ended = Loose(), 0, 0
     for start, reader, value in _objects(text):
-        found = None if value is None else _holding(value, key, 0)
-        if found is None:
+        held = None if value is None else _holding(value, key, 0)
+        if held is None:
             if best.value is not None and reader.cut and value:
                 best.complete = False
                 best.forgiven.append("another answer behind it is cut off")
             continue
         replaced = ["an earlier answer was replaced"] if best.value is not None else []
-        best = Loose(found.value, found.complete and not reader.missing, replaced + reader.forgiven)
-        best.forgiven += found.forgiven
+        best = Loose(held.value, held.complete and not reader.missing, replaced + reader.forgiven)
+        best.forgiven += held.forgiven
         begun, ended = start, reader.at
         if reader.cut:
             best.forgiven.append("the answer is cut off")
@@ -105,7 +111,7 @@ def read_object(text: str, key: str) -> Loose:
     rest = text[:begun] + text[ended:]
     if "```" in rest:
         best.forgiven.append("a code fence")
-    if thought or re.sub(r"```\w*", "", rest).strip():
+    if thought or re.sub(r"```\w*|[\[\],]", "", rest).strip():
         best.forgiven.append("prose around the answer")
     best.forgiven = list(dict.fromkeys(best.forgiven))
     return best
@@ -127,10 +133,7 @@ def _objects(text: str) -> Iterator[tuple[int, _Reader, Any]]:
     """Where an object begins, its reader, and its value (None where it is none). One that is whole is not
     looked into."""
     at, budget = 0, [MAX_STEPS]
-    for _ in range(MAX_STARTS):
-        start = text.find("{", at)
-        if start < 0:
-            return
+    while (start := text.find("{", at)) >= 0:
         reader = _Reader(text, start, budget)
         value = None
         try:
@@ -169,11 +172,16 @@ def _spoken(text: str) -> tuple[str, str, bool]:
     for found in _THOUGHT.finditer(text):
         at = found.end()
     thought, text = text[:at], text[at:]
-    if text.strip().startswith('"') and text.strip().endswith('"'):
-        with suppress(ValueError, RecursionError):
-            text = json.loads(text, strict=False)
     begun = _THINKING.search(text)
     return thought, text, begun is not None and "{" not in text[: begun.start()]
+
+
+def _unquoted(text: str) -> str:
+    """What a JSON string holds, where the text is nothing but one."""
+    if text.strip().startswith('"') and text.strip().endswith('"'):
+        with suppress(ValueError, RecursionError):
+            return str(json.loads(text, strict=False))
+    return text
 
 
 def read_rows(text: str, keys: Collection[str]) -> Loose:
@@ -230,9 +238,7 @@ class _Reader:
         return self.cut or self.left_out
 
     def value(self, depth: int) -> Any:
-        self.budget[0] -= 1
-        if self.budget[0] < 0:
-            raise _TooMuch
+        self._spend(0)
         if depth > _DEPTH:
             raise ValueError("nested too deeply")
         char = self._peek()
@@ -354,6 +360,7 @@ class _Reader:
         while True:
             plain = _PLAIN[end].match(self.text, self.at)
             assert plain is not None
+            self._spend(len(plain[0]))
             parts.append(plain[0])
             self.at = plain.end() + 1
             if self.at > len(self.text):
@@ -398,8 +405,14 @@ class _Reader:
             if comment is None:
                 return self.text[self.at]
             self._forgive("a comment")
+            self._spend(len(comment[0]))
             self.at = comment.end()
         raise _Cut
+
+    def _spend(self, characters: int) -> None:
+        self.budget[0] -= 1 + characters // _A_STEP
+        if self.budget[0] < 0:
+            raise _TooMuch
 
     def _forgive(self, what: str) -> None:
         self.forgiven.append(what)

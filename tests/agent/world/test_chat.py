@@ -15,6 +15,7 @@ from agent.llm.client import ChatModel
 from agent.llm.settings import load_settings
 from agent.world.answer import parse_prediction, read_frames
 from agent.world.chat import ChatSimulator, simulation_prompt
+from agent.world.intent import from_probes
 from agent.world.named_lines import named_lines
 from agent.world.probes import probe_test
 from agent.world.scene import Scene, build_scene, touched_lines
@@ -254,6 +255,106 @@ def test_what_models_write_is_forgiven_and_said() -> None:
     }  # fmt: skip
 
 
+def said(value: Any, **others: Any) -> str:
+    probes = [{"run": 1, "probe": "p1", "value": value}]
+    return json.dumps({"frames": FRAMES, "probes": probes, "outcomes": OUTCOMES, **others})
+
+
+RIGHT, DRAFT = said("917345"), said("3")
+
+
+def verdict(text: str) -> tuple[str, tuple[str, ...]]:
+    read = parse_prediction(text, scene(), runs=1)
+    return judge([read], from_probes(PROBED)).value, read.forgiven
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (f"<think>Perhaps {DRAFT}?</think>\n{RIGHT}", "holds"),
+        (f"{DRAFT} is a draft.</think>{RIGHT}", "holds"),
+        (f"First: {DRAFT}\nNo, wait:\n```json\n{RIGHT}\n```", "holds"),
+        (f"First: {RIGHT}\nNo, wait:\n{DRAFT}", "broken"),
+        (f"<think>Perhaps {RIGHT}", "unknown"),
+        (f"<think>Perhaps {RIGHT}</think> I give up.", "unknown"),
+        (f"{RIGHT}\nNo, wait:\n{DRAFT[:60]}", "unknown"),
+        (f"{RIGHT}\nNo, wait:\n{DRAFT.replace(']', '')}", "unknown"),
+    ],
+)
+def test_the_last_answer_counts_and_a_draft_is_none(text: str, value: str) -> None:
+    """Would catch a draft that is believed: in what was thought, before a correction, or where that one is
+    cut."""
+    assert verdict(text)[0] == value
+
+
+@pytest.mark.parametrize(
+    ("text", "note"),
+    [
+        (json.dumps(RIGHT), "JSON within a text"),
+        (json.dumps({"answer": RIGHT}), "JSON within a text"),
+        (json.dumps({k: json.dumps(v) for k, v in json.loads(RIGHT).items()}), "JSON within a text"),
+        (RIGHT.replace('"probes":', "\u201cprobes\u201d:"), "typographic quotes"),
+        (RIGHT.replace('"probes":', '# by [hand], "mostly"\n/* } */ "probes":'), "a comment"),
+        (RIGHT.replace('"3"', '""tea" or "oolong""'), "quotes in a text without their backslash"),
+        (RIGHT.replace('"line": 5', '"line": "line 5"'), "numbers as texts"),
+        (RIGHT.replace('"run": 1, "probe"', '"probe"'), "runs left out"),
+        (
+            RIGHT.replace('[{"name": "result", "value": "0"}]', '["result = 0"]'),
+            "locals in a form of their own",
+        ),
+        (RIGHT.replace(json.dumps(OUTCOMES), '["finished"]'), "outcomes in words"),
+        (RIGHT.replace(json.dumps(OUTCOMES), json.dumps(OUTCOMES[0])), "a row without its list"),
+    ],
+)
+def test_other_shapes_are_read_and_said(text: str, note: str) -> None:
+    """Would catch an answer that is lost for its wrapping, quotes, comments or types, or taken without a
+    word."""
+    value, forgiven = verdict(text)
+    assert value == "holds"
+    assert note in forgiven
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        RIGHT.replace('"917345"}]', '"917345"}, ...]'),
+        RIGHT.replace(', "value": "917345"', ""),
+        RIGHT.replace('[{"run": 1, "probe"', '[{"run": 1, "probe": "p1"}, {"run": 1, "probe"'),
+        RIGHT.replace('[{"run": 1, "probe"', '["p1 is 3", {"run": 1, "probe"'),
+        RIGHT.replace('[{"run": 1, "probe"', '[{"run": "first", "probe": "p1"}, {"run": 1, "probe"'),
+        RIGHT.replace('"exception": null', '"exception": "KeyError(1)"'),
+        said("917345", outcomes=[*OUTCOMES, {"run": 1, "outcome": "raised", "exception": "KeyError(1)"}]),
+        said("unknown"),
+        said("?"),
+        RIGHT.replace('"917345"', "..."),
+        RIGHT.replace('"917345"', "9" * 5000),
+    ],
+)
+def test_what_is_left_open_is_unknown(text: str) -> None:
+    """Would catch rows left out, unreadable, open or at odds with each other as a pass or a failure."""
+    assert verdict(text)[0] == "unknown"
+
+
+def test_values_are_read_as_they_are_meant() -> None:
+    """Would catch a wrong value made of a right one: JSON's names, line ends and pairs of surrogates as they
+    are, values without quotes inside a list."""
+    values = {
+        '"true"': "True", '"NaN"': "nan", '"\'a\nb\'"': "'a\\nb'", r'"\'\ud83d\ude00\'"': "'\U0001f600'",
+        "[Decimal('1'), 2]": "[Decimal('1'), 2]", r"""  "'it\'s'"  """: r"'it\'s'", "b'tea'": "b'tea'",
+    }  # fmt: skip
+    for written, meant in values.items():
+        read = parse_prediction(RIGHT.replace('"917345"', written), scene(), runs=1)
+        assert read.trace.frames[-1].value == meant
+
+
+@pytest.mark.parametrize(
+    "text", ['{"""' * 20_000, '{"a ' * 800 + "z" * 500_000, "{/*" * 20_000, "[{" * 50_000]
+)
+def test_reading_is_bounded(text: str) -> None:
+    """Would catch a reader that begins anew at every bracket and reads to the end each time: minutes."""
+    assert verdict(text)[0] == "unknown"
+
+
 ALONE = """\
 {"event": "call", "function": "total", "line": 3, "locals": {"names": ["ab", "c"]}}
 {"line": 4},
@@ -285,6 +386,7 @@ def test_frames_that_stand_alone_are_read(around: str) -> None:
 @settings(max_examples=200, deadline=None)
 def test_no_text_breaks_the_reader(noise: str, at: int) -> None:
     """Would catch an answer that raises, and a cut one that is taken for whole."""
+    assert verdict(RIGHT[: at % len(RIGHT)])[0] == "unknown"
     parse_prediction(noise, scene(), runs=2)
     read_frames(ALONE[: at % len(ALONE)] + noise)
     parse_prediction(MESSY[:at] + noise, scene(), runs=2, asked=named_lines(scene()))
