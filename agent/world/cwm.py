@@ -325,11 +325,9 @@ class _Resolver:
         if ".0" in names:
             # Back in a comprehension after a call in it, the state is written in full too.
             back = self.frames[-1].event == "return" and top.unit.is_comprehension
-            inner = any(
-                u.is_comprehension and u.qualname.startswith(top.unit.qualname + ".")
-                for u in self.program.units
-            )
-            return not (back and not inner and set(top.state) <= set(names))
+            inner = [u for u in self.inside(top.unit) if u.is_comprehension and self.could_begin(u, names)]
+            same = names[".0"] == top.state.get(".0")
+            return not (back and set(top.state) <= set(names) and (same or not inner))
         if self.asleep(raw):
             return True
         if any(line in self.after(top) for line in self.lines(top.unit, raw.source)):
@@ -376,7 +374,9 @@ class _Resolver:
     def choose(self, heads: Sequence[Unit], names: dict[str, str], after: _Raw | None) -> Unit | None:
         if ".0" in names:
             heads = [u for u in heads if u.is_comprehension]
-            return next((u for u in heads if self.could_hold(u, names)), next(iter(heads), None))
+            near = self.inside(self.stack[-1].unit) if self.stack else []
+            fitting = [u for u in heads if self.could_begin(u, names)] or heads
+            return next((u for u in fitting if u in near), next(iter(fitting), None))
         heads = [u for u in heads if not u.is_comprehension]
         exact = [u for u in heads if set(u.parameters) <= set(names)]
         begun = [
@@ -385,6 +385,15 @@ class _Resolver:
             if after is not None and any(line in u.entry for line in self.lines(u, after.source))
         ]
         return next(iter(begun or exact or heads), None)
+
+    def inside(self, unit: Unit) -> list[Unit]:
+        """The units that stand directly in a unit."""
+        places = (unit.qualname, f"{unit.qualname}.<locals>")
+        return [u for u in self.program.units if u.qualname.rpartition(".")[0] in places]
+
+    def could_begin(self, unit: Unit, names: dict[str, str]) -> bool:
+        """Whether a comprehension can be called in this state: no name of its own is bound yet."""
+        return self.could_hold(unit, names) and not unit.targets & set(names)
 
     @staticmethod
     def could_hold(unit: Unit, names: dict[str, str]) -> bool:
@@ -453,11 +462,8 @@ class _Resolver:
             return "exception"
         if after.names is None:
             return "exception" if same_text(after.source, raw.source) else "return"
-        return (
-            "exception"
-            if any(n in top.unit.handlers.get(top.line, ()) for n in self.lines(top.unit, after.source))
-            else "return"
-        )
+        ways = top.unit.after_exception(top.line, raw.value)
+        return "exception" if any(n in ways for n in self.lines(top.unit, after.source)) else "return"
 
     # frames
 

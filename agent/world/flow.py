@@ -10,6 +10,7 @@ import ast
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import pairwise
 
 EXIT = 0
 """Stands for leaving the unit, where a line is expected."""
@@ -43,10 +44,17 @@ class Unit:
     """First line of an ``if``, ``while`` or ``for`` → where it goes when true (one more item), when false."""
     yields: Lines
     """Lines of statements that may suspend."""
+    rows: Mapping[int, tuple[ast.stmt, ...]]
+    """Lines that hold several statements, one after the other: ``x = 1; y = 2``."""
 
     @property
     def is_comprehension(self) -> bool:
         return isinstance(self.node, _COMPREHENSIONS)
+
+    @property
+    def is_nameless(self) -> bool:
+        """Whether several on one line share a name."""
+        return isinstance(self.node, (ast.Lambda, *_COMPREHENSIONS))
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -67,6 +75,19 @@ class Unit:
     def resumes(self) -> bool:
         """Whether calling it makes a generator (or coroutine): it may be left and entered again."""
         return bool(self.yields) or isinstance(self.node, (ast.GeneratorExp, ast.AsyncFunctionDef))
+
+    def after_exception(self, line: int, raised: str | None) -> Lines:
+        """Where control goes from a line that raises; ``raised`` is the exception's text.
+
+        ``for``, ``yield from`` and ``await`` take a StopIteration for the end, and go on (the event is there
+        where the iterator says it by raising).
+        """
+        ways = self.handlers.get(line, _NONE)
+        loops = isinstance(self.headers.get(line), (ast.For, ast.AsyncFor))
+        ends = loops or self.is_comprehension or line in self.yields
+        if ends and raised is not None and raised.startswith(("StopIteration", "StopAsyncIteration")):
+            ways |= self.successors.get(line, _NONE)
+        return ways
 
     def same_statement(self, a: int, b: int) -> bool:
         """Whether two lines belong to one statement (or one statement's header)."""
@@ -148,7 +169,7 @@ def _expression(node: ast.Lambda | Comprehension, qualname: str, parts: Sequence
     suspends = lines if isinstance(node, ast.GeneratorExp) else _NONE
     return Unit(
         qualname, node, first, max(lines), lines, following, dict.fromkeys(lines, frozenset({EXIT})),
-        {}, {}, suspends,
+        {}, {}, suspends, {},
     )  # fmt: skip
 
 
@@ -166,12 +187,12 @@ def _function(
         # A class body begins on its own line (``__module__``, ``__qualname__``) or, in 3.13, there only.
         heads = frozenset(range(first, node.lineno + 1))
         for line in heads:
-            flow.successors[line] = set(entry | heads)
+            flow.successors.setdefault(line, set()).update(entry | heads)
         entry |= heads
     return Unit(
         qualname, node, first, node.end_lineno or node.lineno, entry,
         {line: frozenset(after) for line, after in flow.successors.items()},
-        flow.raises, flow.headers, flow.branches, frozenset(flow.yields),
+        flow.raises, flow.headers, flow.branches, frozenset(flow.yields), flow.rows,
     )  # fmt: skip
 
 
@@ -247,8 +268,13 @@ class _Flow:
     headers: dict[int, ast.stmt] = field(default_factory=dict)
     branches: dict[int, tuple[Lines, Lines]] = field(default_factory=dict)
     yields: set[int] = field(default_factory=set)
+    rows: dict[int, tuple[ast.stmt, ...]] = field(default_factory=dict)
 
     def block(self, body: Sequence[ast.stmt], around: _Around) -> None:
+        for before, node in pairwise(body):
+            line = node.lineno
+            if before.end_lineno == line and line not in self.headers:
+                self.rows[line] = (*self.rows.get(line, (before,)), node)
         for index, node in enumerate(body):
             self.statement(node, replace(around, follow=_block_entry(body[index + 1 :], around.follow)))
 
@@ -274,6 +300,7 @@ class _Flow:
             # Leaving the body comes back to the line of the `with`, for ``__exit__``.
             lines = header_lines(node)
             out = around.follow | around.leave | around.error | around.stop | around.again
+            out |= lines if len(node.items) > 1 else _NONE  # one ``__exit__`` after the other
             self.add(node, _block_entry(node.body, lines) | out, around)
             stop, again = (way | lines if way else way for way in (around.stop, around.again))
             leave, error = around.leave | lines, around.error | lines
@@ -285,7 +312,8 @@ class _Flow:
         elif isinstance(node, ast.Return):
             self.add(node, around.leave, around)
         elif isinstance(node, ast.Raise):
-            self.add(node, _NONE, around)
+            # Raising again is no exception event.
+            self.add(node, _NONE if node.exc else around.error, around)
         elif isinstance(node, ast.Break):
             self.add(node, around.stop, around)
         elif isinstance(node, ast.Continue):

@@ -60,7 +60,7 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-_METHODS: dict[type, frozenset[str]] = {
+METHODS: dict[type, frozenset[str]] = {
     str: _words(
         "capitalize casefold center count encode endswith expandtabs find format index isalnum isalpha "
         "isascii isdecimal isdigit isidentifier islower isnumeric isprintable isspace istitle isupper "
@@ -81,7 +81,7 @@ _METHODS: dict[type, frozenset[str]] = {
         "copy difference intersection isdisjoint issubset issuperset symmetric_difference union"
     ),
 }
-_CHANGING = _words(
+CHANGING = _words(
     "append clear extend insert pop remove reverse sort popitem setdefault update add "
     "difference_update discard intersection_update symmetric_difference_update"
 )
@@ -135,7 +135,8 @@ class Interpreter:
     """Evaluates in one local state: name → ``repr`` text. ``outside``: names of the module that are known.
 
     After it: ``changed`` has the new values of names that were bound, ``unbound`` those deleted, ``mutated``
-    whether any container was changed in place, and ``called`` whether the program's own functions ran.
+    the containers that were changed in place. ``stale`` is for whoever answers calls to set: a function of
+    the program ran that may have changed containers of the state, so that what is known of them is old.
     """
 
     def __init__(self, state: Mapping[str, str], outside: Mapping[str, Any], call: Call) -> None:
@@ -145,7 +146,9 @@ class Interpreter:
         self.unbound: set[str] = set()
         self.mutated: list[tuple[Any, Any]] = []
         """Container, and a copy of what it was."""
-        self.called = False
+        self.read: list[Any] = []
+        """What was read of the state."""
+        self.stale = False
         self.steps = 0
         self.depth = 0
         self.until = time.monotonic() + MAX_SECONDS
@@ -154,15 +157,29 @@ class Interpreter:
 
     def name(self, name: str) -> Any:
         if name in self.values:
-            return self.values[name]
-        if name in self.unbound:
+            value = self.values[name]
+        elif name in self.unbound:
             raise Raised("UnboundLocalError")
-        if name in self.state:
+        elif name in self.state:
             text = self.state[name]
             imported = re.match(r"<module '(\w+)'", text)
             value = Module(imported[1]) if imported and imported[1] in MODULES else read_plain(text)
             self.values[name] = value
-            return value
+            self.read.append(value)
+        else:
+            return self.beyond(name)
+        if self.is_old(value):
+            raise CannotTell
+        return value
+
+    def is_old(self, value: Any) -> bool:
+        """Whether a value has a container of the state in it that may have been changed since."""
+        if not self.stale:
+            return False
+        known = {id(part) for whole in self.read for part in _mutable_parts(whole)}
+        return any(id(part) in known for part in _mutable_parts(value))
+
+    def beyond(self, name: str) -> Any:
         if name in self.outside:
             return self.outside[name]
         raise CannotTell
@@ -194,6 +211,13 @@ class Interpreter:
     def evaluate(self, node: ast.expr) -> Any:
         """One expression, with errors as ``run`` has them."""
         return self.run(ast.Return(value=node))[1]
+
+    def final(self, node: ast.expr) -> Any:
+        """The same, for a value that is to be compared: CannotTell where a part of it may be old."""
+        value = self.evaluate(node)
+        if self.is_old(value):
+            raise CannotTell
+        return value
 
     def _run(self, node: ast.stmt) -> tuple[str, Any]:
         if isinstance(node, ast.Return):
@@ -327,13 +351,15 @@ class Interpreter:
     def _name(self, node: ast.Name) -> Any:
         return self.name(node.id)
 
-    def _sequence(self, nodes: Iterable[ast.expr]) -> list[Any]:
+    def _sequence(
+        self, nodes: Iterable[ast.expr], value: Callable[[ast.expr], Any] | None = None
+    ) -> list[Any]:
         items: list[Any] = []
         for node in nodes:
             if isinstance(node, ast.Starred):
                 items += self.items(self.value(node.value))
             else:
-                items.append(self.value(node))
+                items.append((value or self.value)(node))
         return items
 
     def _list(self, node: ast.List) -> Any:
@@ -519,16 +545,15 @@ class Interpreter:
         kind = owner if isinstance(owner, type) else type(owner)
         if kind is bool:
             kind = int
-        if node.attr not in _METHODS.get(kind, ()):
-            if kind in _METHODS and not isinstance(owner, type) and not hasattr(kind, node.attr):
+        if node.attr not in METHODS.get(kind, ()):
+            if kind in METHODS and not isinstance(owner, type) and not hasattr(kind, node.attr):
                 raise Raised("AttributeError")
             raise CannotTell
         return _Method(kind, node.attr, None if isinstance(owner, type) else owner, self)
 
     def _call(self, node: ast.Call) -> Any:
         if isinstance(node.func, ast.Name) and self.of_program(node.func.id):
-            self.called = True
-            values, named = self.arguments(node)
+            values, named = self.arguments(node, self.argument)
             return self.call_program(node.func.id, values, named)
         function = self.value(node.func)
         values, named = self.arguments(node)
@@ -541,14 +566,26 @@ class Interpreter:
             return False
         return self.state[name].startswith("<function") if name in self.state else name not in self.outside
 
-    def arguments(self, node: ast.Call) -> tuple[list[Any], dict[str, Any]]:
-        values = self._sequence(node.args)
+    def arguments(
+        self, node: ast.Call, value: Callable[[ast.expr], Any] | None = None
+    ) -> tuple[list[Any], dict[str, Any]]:
+        value = value or self.value
+        values = self._sequence(node.args, value)
         named: dict[str, Any] = {}
         for keyword in node.keywords:
             if keyword.arg is None:
                 raise CannotTell
-            named[keyword.arg] = self.value(keyword.value)
+            named[keyword.arg] = value(keyword.value)
         return values, named
+
+    def argument(self, node: ast.expr) -> Any:
+        """An argument of a call that is answered for: one that is not known does not matter to the others."""
+        try:
+            return self.value(node)
+        except CannotTell:
+            if any(isinstance(part, ast.Call) for part in ast.walk(node)):
+                raise
+            return _Unknown()
 
     def builtin(self, function: Any, values: list[Any], named: dict[str, Any]) -> Any:
         if id(function) in _PURE:
@@ -608,7 +645,7 @@ class Interpreter:
         ordered = isinstance(owner, (list, dict)) and name in ("extend", "update")
         if ordered and any(isinstance(v, _SETS) and len(v) > 1 for v in values):
             raise CannotTell
-        if name in _CHANGING and isinstance(owner, _MUTABLE):
+        if name in CHANGING and isinstance(owner, _MUTABLE):
             self.will_change(owner)
         fed = [self.items(v) if isinstance(v, _Items) else v for v in values]
         result = getattr(owner, name)(*fed, **named)
@@ -690,6 +727,10 @@ class Module:
         self.name = name
 
 
+class _Unknown:
+    """An argument that is not known."""
+
+
 class _Function:
     """A lambda: interpreted, and callable by builtins."""
 
@@ -738,6 +779,14 @@ def plain(value: Any, depth: int = 0) -> bool:
     if type(value) is dict:
         return all(plain(k, depth + 1) and plain(v, depth + 1) for k, v in value.items())
     return type(value) in (list, tuple, set, frozenset) and all(plain(item, depth + 1) for item in value)
+
+
+def _mutable_parts(value: Any) -> Iterator[Any]:
+    if isinstance(value, _MUTABLE):
+        yield value
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
+    for item in inner:
+        yield from _mutable_parts(item)
 
 
 def _has_set(value: Any) -> bool:

@@ -50,12 +50,16 @@ def illegal_step(trace: Trace, ranges: Iterable[tuple[str, str, int, int]]) -> s
     ``ranges``: path, qualified name, first and last line of each function that was shown. Line 0 says that
     the line is not known (a call's end that was asked for by name).
     """
-    known = {(path, name): (first, last) for path, name, first, last in ranges}
+    known: dict[tuple[str, str], list[tuple[int, int]]] = {}
+    for path, name, first, last in ranges:  # lambdas share a name
+        known.setdefault((path, name), []).append((first, last))
     for frame in trace.frames:
-        span = known.get((frame.file, frame.function))
-        if span and frame.event != "probe" and frame.line and not span[0] <= frame.line <= span[1]:
-            where = f"lines {span[0]} to {span[1]} of {frame.file}"
-            return f"{frame.function} has no line {frame.line} (it is {where})"
+        spans = known.get((frame.file, frame.function), [])
+        if frame.event == "probe" or not frame.line or not spans:
+            continue
+        if not any(first <= frame.line <= last for first, last in spans):
+            where = " or ".join(f"lines {first} to {last}" for first, last in spans)
+            return f"{frame.function} has no line {frame.line} (it is {where} of {frame.file})"
     return ""
 
 
@@ -101,7 +105,7 @@ def _step(last: Frame, frame: Frame, unit: Unit) -> str:
         following = unit.entry if last.line == unit.first else following
         suspended = last.line != unit.first
     elif last.event == "exception":
-        following = unit.handlers.get(last.line, frozenset())
+        following = unit.after_exception(last.line, last.value)
         suspended = False
     elif last.event == "return":
         if unit.resumes and frame.event == "call":

@@ -9,24 +9,23 @@ share one object, so what an in-place change may reach through another name is l
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from agent.world.compare import same_value
-from agent.world.flow import Lines, Program, Unit
+from agent.world.effects import may_change_before, may_change_others
+from agent.world.flow import Comprehension, Lines, Program, Unit
 from agent.world.interpret import (
-    BUILTINS,
-    MODULES,
     CannotTell,
     Interpreter,
-    Module,
     Raised,
     plain,
     read_plain,
 )
-from agent.world.legality import Activation, Finding, activation, by_activation, only
-from agent.world.trace import Frame, Trace, states
+from agent.world.legality import Activation, Finding, activation, only
+from agent.world.story import Story, stored_names
+from agent.world.trace import Frame, Trace
 from agent.world.values import Opaque, read_value
 
 MAX_ITEMS = 10_000
@@ -35,116 +34,29 @@ _SHOWN = 160
 
 def recompute(trace: Trace, program: Program) -> Iterator[Finding]:
     """What computing each line again contradicts, call by call; functions of other files are skipped."""
-    story = _Story(trace, program)
+    story = Story(trace, program)
     for key, indices in story.calls.items():
         if key[1] != program.path:
             continue
         units = program.named(key[2], trace.frames[indices[0]].line)
-        if units and units[0].is_comprehension:
-            yield from _comprehension(story, units, indices)
-        elif units and not isinstance(units[0].node, ast.ClassDef):
-            yield from _Recomputed(story, units[0], indices).findings()
+        if units and not isinstance(units[0].node, ast.ClassDef):
+            yield from _any_of(story, units, indices)
 
 
-class _Story:
-    """A trace with what is asked of it again and again."""
-
-    def __init__(self, trace: Trace, program: Program) -> None:
-        self.frames, self.program = trace.frames, program
-        self.states = states(trace.frames)
-        self.calls = by_activation(trace)
-        self.caller: dict[Activation, int] = {}
-        """Call → index of the last frame of its caller before it."""
-        self.children: dict[Activation, list[Activation]] = {}
-        self.outside = _outside(program)
-        self._nest()
-
-    def _nest(self) -> None:
-        stack: list[tuple[Activation, int]] = []
-        for index, frame in enumerate(self.frames):
-            if frame.event == "probe":
-                continue
-            key = activation(frame)
-            if frame.event == "call":
-                if stack and key not in self.caller:
-                    self.caller[key] = stack[-1][1]
-                    self.children.setdefault(stack[-1][0], []).append(key)
-                stack.append((key, index))
-            elif stack and stack[-1][0] == key:
-                stack[-1] = (key, index)
-            if frame.event == "return" and stack and stack[-1][0] == key:
-                stack.pop()
-
-    def unit(self, key: Activation) -> Unit | None:
-        units = self.program.named(key[2], self.frames[self.calls[key][0]].line)
-        return units[0] if units and key[1] == self.program.path else None
-
-    def called_between(self, key: Activation, start: int, end: int) -> list[Activation]:
-        """The calls of the program's functions that happen while one line runs, those in its comprehensions
-        and lambdas among them."""
-        result = []
-        for child in self.children.get(key, ()):
-            if start <= self.calls[child][0] <= end:
-                unit = self.unit(child)
-                if unit is not None and not isinstance(unit.node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-                    result += self.called_between(child, start, end)
-                else:
-                    result.append(child)
-        return result
-
-
-def _outside(program: Program) -> dict[str, Any]:
-    """Names of the module that are known: builtins, constants that are bound once, modules in ``MODULES``."""
-    bound: dict[str, list[Any]] = {}
-    for node in program.tree.body:
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                known = Module(alias.name) if alias.name in MODULES else None
-                bound.setdefault((alias.asname or alias.name).split(".")[0], []).append(known)
-        elif isinstance(node, ast.ImportFrom):
-            for alias in node.names:
-                names = MODULES.get(node.module or "", {})
-                bound.setdefault(alias.asname or alias.name, []).append(names.get(alias.name))
-        elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and len(node.targets) == 1:
-            target = node.targets[0]
-            if isinstance(target, ast.Name):
-                bound.setdefault(target.id, []).append(node.value.value)
-        else:
-            for name in _stored([node]):
-                bound.setdefault(name, []).append(None)
-    for inner in ast.walk(program.tree):
-        if isinstance(inner, ast.Global):
-            for name in inner.names:
-                bound.setdefault(name, []).append(None)
-    if "*" in bound:
-        return {}
-    constants = {
-        name: values[0] for name, values in bound.items() if len(values) == 1 and values[0] is not None
-    }
-    return {name: value for name, value in BUILTINS.items() if name not in bound} | constants
-
-
-def _stored(nodes: Iterable[ast.AST]) -> set[str]:
-    """Names that statements bind, without those of functions and classes in them (but their own names)."""
-    names: set[str] = set()
-    pending: list[ast.AST] = list(nodes)
-    while pending:
-        node = pending.pop()
-        if isinstance(node, ast.Name) and isinstance(node.ctx, (ast.Store, ast.Del)):
-            names.add(node.id)
-        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            names.add(node.name)
-            continue
-        elif isinstance(node, ast.Lambda):
-            continue
-        elif isinstance(node, ast.alias):
-            names.add((node.asname or node.name).split(".")[0])
-        elif isinstance(node, (ast.ExceptHandler, ast.MatchAs, ast.MatchStar)) and node.name:
-            names.add(node.name)
-        elif isinstance(node, ast.MatchMapping) and node.rest:
-            names.add(node.rest)
-        pending += ast.iter_child_nodes(node)
-    return names
+def _any_of(story: Story, units: list[Unit], indices: list[int]) -> Iterator[Finding]:
+    """Of several lambdas or comprehensions on one line, any may be meant."""
+    state = story.states[indices[0]]
+    fitting = [unit for unit in units if set(unit.parameters) <= set(state)] or units
+    first: list[Finding] | None = None
+    for unit in fitting if units[0].is_nameless else units[:1]:
+        kind = _Comprehended if unit.is_comprehension else _Recomputed
+        made = kind(story, unit, indices)
+        found = list(made.findings())
+        if not found:
+            story.bound.update(made.bound)
+            return
+        first = first or found
+    yield from first or []
 
 
 def contradicts(value: Any, text: str) -> bool:
@@ -188,14 +100,16 @@ class _Loop:
 class _Recomputed:
     """One call of a function or lambda."""
 
-    story: _Story
+    story: Story
     unit: Unit
     indices: list[int]
     loops: dict[int, _Loop] = field(default_factory=dict)
+    bound: dict[int, dict[str, Any]] = field(default_factory=dict)
+    """As in ``Story``."""
 
     def __post_init__(self) -> None:
         self.key = activation(self.story.frames[self.indices[0]])
-        stored = _stored(list(ast.iter_child_nodes(self.unit.node)))
+        stored = stored_names(list(ast.iter_child_nodes(self.unit.node)))
         self.outside = {n: v for n, v in self.story.outside.items() if n not in stored}
         nested = [n for n in ast.walk(self.unit.node) if isinstance(n, (ast.Nonlocal, ast.Global))]
         # A return inside of these comes to other lines first, and its event is theirs.
@@ -244,9 +158,13 @@ class _Recomputed:
         interpreter = self.interpreter(position, after, found)
         try:
             if isinstance(self.unit.node, ast.Lambda):
-                yield from self.returned(interpreter.evaluate(self.unit.node.body), here, after)
+                yield from self.returned(interpreter.final(self.unit.node.body), here, after)
                 return
             if node is None or self.repeats(node):
+                return
+            if here.line in self.unit.rows:
+                yield from self.row(self.unit.rows[here.line], interpreter, position, after)
+                yield from found
                 return
             if isinstance(node, ast.If) and node.lineno not in self.unit.branches:
                 yield from self.one_line(node, interpreter, position, after)
@@ -261,7 +179,7 @@ class _Recomputed:
                 and node.value.value is not None
             ):
                 if then.event == "return":
-                    yield from self.returned(interpreter.evaluate(node.value.value), here, after)
+                    yield from self.returned(interpreter.final(node.value.value), here, after)
                 return
             way, value = interpreter.run(node)
             yield from self.outcome(way, value, interpreter, node, position, after)
@@ -269,52 +187,64 @@ class _Recomputed:
             yield from self.raised(raised.kind, position, after)
         except CannotTell:
             if node is not None and then.event == "line":
-                yield from self.unchanged(position, after, _stored([*_header(node)]))
+                yield from self.unchanged(position, after, stored_names([*_header(node)]))
         yield from found
 
     def interpreter(self, position: int, after: int, found: list[Finding]) -> Interpreter:
-        start, end = self.indices[position], self.indices[after]
-        queue = self.story.called_between(self.key, start, end)
+        queue = self.story.called_between(self.key, self.indices[position], self.indices[after])
+        return self.interpreting(self.state(position), self.outside, queue, found, self.frame(position).line)
 
-        def answer(name: str, values: list[Any], named: dict[str, Any]) -> Any:
-            return self.answer(queue, name, values, named, found, self.frame(position).line)
-
-        return Interpreter(self.state(position), self.outside, answer)
-
-    def answer(
+    def interpreting(
         self,
+        state: Mapping[str, str],
+        outside: Mapping[str, Any],
         queue: list[Activation],
-        name: str,
-        values: list[Any],
-        named: dict[str, Any],
         found: list[Finding],
         line: int,
-    ) -> Any:
-        """What the trace says that a call of the program's function gives; wrong arguments are a finding."""
-        story = self.story
-        unit = story.unit(queue[0]) if queue else None
+    ) -> Interpreter:
+        """An interpreter whose calls of the program's functions the trace answers."""
+
+        def answer(name: str, values: list[Any], named: dict[str, Any]) -> Any:
+            key = self.next_call(queue, name)
+            found.extend(self.arguments(key, values, named, line))
+            made.stale = made.stale or key in self.story.changing
+            return self.given_back(key)
+
+        made = Interpreter(state, outside, answer)
+        return made
+
+    def next_call(self, queue: list[Activation], name: str) -> Activation:
+        """The next call of the trace, which must be one of the function with this name."""
+        unit = self.story.unit(queue[0]) if queue else None
         if (
             unit is None
             or unit.resumes
             or not isinstance(unit.node, ast.FunctionDef)
-            or unit.node.name != name
+            or unit.qualname.rpartition(".<locals>.")[2] != name
         ):
             raise CannotTell
-        key = queue.pop(0)
-        indices = story.calls[key]
-        given = _bound(unit.node, values, named)
-        for argument, value in given.items():
-            text = story.states[indices[0]].get(argument)
+        return queue.pop(0)
+
+    def arguments(
+        self, key: Activation, values: list[Any], named: dict[str, Any], line: int
+    ) -> Iterator[Finding]:
+        """Where a call is given other values than its frame shows."""
+        unit, start = self.story.unit(key), self.story.calls[key][0]
+        assert unit is not None
+        assert isinstance(unit.node, ast.FunctionDef)
+        for argument, value in _bound(unit.node, values, named).items():
+            text = self.story.states[start].get(argument)
             if text is not None and contradicts(value, text):
-                said = f"{name} called with {argument} = {_shown(value)}"
-                came = f"{argument} = {_cut(text)}"
+                said = f"{unit.node.name} called with {argument} = {_shown(value)}"
                 right = {argument: repr(value)}
-                found.append(Finding(indices[0], "arguments", line, said, came, right))
-        last = story.frames[indices[-1]]
-        before = story.frames[indices[-2]] if len(indices) > 1 else last
-        if last.event != "return" or before.event == "exception" or last.value is None:
+                yield Finding(start, "arguments", line, said, f"{argument} = {_cut(text)}", right)
+
+    def given_back(self, key: Activation) -> Any:
+        """What the trace says that a call returns."""
+        frames = [self.story.frames[index] for index in self.story.calls[key][-2:]]
+        if frames[-1].event != "return" or frames[0].event == "exception" or frames[-1].value is None:
             raise CannotTell
-        return read_plain(last.value)
+        return read_plain(frames[-1].value)
 
     # what a line gives
 
@@ -327,7 +257,8 @@ class _Recomputed:
                 yield self.finding(after, "exception", here, "no exception", f"{_cut(then.value)}")
             return
         if way == "return":
-            yield from self.returned(value, here, after)
+            if not interpreter.is_old(value):
+                yield from self.returned(value, here, after)
             return
         if way == "branch":
             lines = self.unit.branches.get(node.lineno)
@@ -363,6 +294,22 @@ class _Recomputed:
         if then.event != "exception":
             found = f"{then.event} at line {then.line}"
             yield self.finding(after, "exception", here, kind, found)
+
+    def row(
+        self, row: Sequence[ast.stmt], interpreter: Interpreter, position: int, after: int
+    ) -> Iterator[Finding]:
+        """``x = 1; y = 2`` is one event."""
+        if any(node.lineno != node.end_lineno for node in row):
+            return
+        try:
+            for node in row:
+                ways = interpreter.run(node)
+                if ways[0] != "next" or isinstance(node, (ast.Break, ast.Continue)):
+                    break
+            yield from self.outcome(*ways, interpreter, node, position, after)
+        except CannotTell:
+            if self.frame(after).event == "line":
+                yield from self.unchanged(position, after, stored_names(row))
 
     def one_line(
         self, node: ast.If, interpreter: Interpreter, position: int, after: int
@@ -401,10 +348,14 @@ class _Recomputed:
             choices = [] if now is None or backwards else [*choices, now]
         taken, record.taken = record.taken, record.taken + 1
         lines = self.unit.branches[node.lineno]
-        targets = _stored([node.target])
+        targets = stored_names([node.target])
+        may_change = any(may_change_others(part, ()) for part in (node.iter, node.target)) or any(
+            key in self.story.changing
+            for key in self.story.called_between(self.key, self.indices[position], self.indices[after])
+        )
         if not choices or then.event not in ("line", "return"):
             if then.event == "line":
-                yield from self.unchanged(position, after, targets, in_place=False)
+                yield from self.unchanged(position, after, targets, in_place=may_change)
             return
         wrong: list[Finding] = []
         for items in choices:
@@ -415,7 +366,7 @@ class _Recomputed:
             wrong = wrong or bad
         yield from wrong
         if then.event == "line" and not wrong:
-            yield from self.unchanged(position, after, targets)
+            yield from self.unchanged(position, after, targets, in_place=may_change)
 
     def item(
         self,
@@ -482,11 +433,7 @@ class _Recomputed:
             text = state.get(name)
             bound = name in interpreter.changed
             direct = any(value is container for container, _ in interpreter.mutated)
-            if (
-                name in loose
-                or name in self.shared
-                or (interpreter.called and not bound and not _fixed(value))
-            ):
+            if name in loose or name in self.shared or interpreter.is_old(value):
                 continue
             if text is None:
                 if bound:
@@ -496,9 +443,9 @@ class _Recomputed:
             elif (bound or direct) and contradicts(value, text):
                 said, came = f"{name} = {_shown(value)}", f"{name} = {_cut(text)}"
                 yield self.finding(after, "value", here, said, came, {name: repr(value)})
-        changed = set(interpreter.changed) | interpreter.unbound | _stored([*_header(node)])
+        changed = set(interpreter.changed) | interpreter.unbound | stored_names([*_header(node)])
         changed |= {n for n, v in interpreter.values.items() if any(v is c for c, _ in interpreter.mutated)}
-        open_ = bool(interpreter.mutated) or interpreter.called
+        open_ = bool(interpreter.mutated) or interpreter.stale
         yield from self.unchanged(position, after, changed, in_place=open_)
 
     def unchanged(
@@ -601,36 +548,55 @@ def _source(node: ast.stmt) -> str:
 # -- comprehensions, which are calls of their own before Python 3.12
 
 
-def _comprehension(story: _Story, units: list[Unit], indices: list[int]) -> Iterator[Finding]:
-    """Items, yields and the result of a comprehension. Of several on one line, any may be meant."""
-    first: list[Finding] | None = None
-    for unit in units:
-        found = list(_Comprehended(story, unit, indices).findings())
-        if not found:
-            return
-        first = first or found
-    yield from first or []
-
-
 class _Comprehended(_Recomputed):
+    """One call of a comprehension: its items, what it yields, and its result."""
+
+    @property
+    def node(self) -> Comprehension:
+        assert isinstance(self.unit.node, (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp))
+        return self.unit.node
+
     def findings(self) -> Iterator[Finding]:
-        node = self.unit.node
-        assert isinstance(node, (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp))
-        head = node.generators[0]
-        around = self.story.caller.get(self.key)
-        items: list[Any] | None = None
-        if around is not None:
-            items = self.items(head.iter, Interpreter(self.story.states[around], self.outside, _no_calls))
-        simple = len(node.generators) == 1 and self.unit.first == self.unit.last and not head.is_async
+        node = self.node
+        items = self.given()
+        simple = len(node.generators) == 1 and self.unit.first == self.unit.last
         taken = -1
         for position in range(len(self.indices) - 1):
             if self.frame(position).event == "line" and simple and items is not None:
                 taken += 1
                 yield from self.round(node, items, taken, position)
 
+    def given(self) -> list[Any] | None:
+        """The items that it is given, from the state of the caller; None where they are not known."""
+        head, around = self.node.generators[0], self.story.caller.get(self.key)
+        if around is None or head.is_async:
+            return None
+        caller = activation(self.story.frames[around])
+        unit = self.story.unit(caller)
+        if unit is None or self.is_disturbed(unit, caller, around):
+            return None
+        state, outside = dict(self.story.states[around]), dict(self.outside)
+        # The frame of a comprehension shows the names of the round before.
+        for name in stored_names([g.target for g in getattr(unit.node, "generators", [])]):
+            state.pop(name, None)
+            outside.pop(name, None)
+        interpreter = Interpreter(state, outside, _no_calls)
+        interpreter.values |= self.story.bound.get(around, {})
+        return self.items(head.iter, interpreter)
+
+    def is_disturbed(self, unit: Unit, caller: Activation, around: int) -> bool:
+        """Whether the line that it stands in may change something before it is evaluated."""
+        start = self.indices[0]
+        earlier = (k for k in self.story.children.get(caller, ()) if around < self.story.calls[k][0] < start)
+        if not self.story.changing.isdisjoint(earlier):
+            return True
+        statement = unit.headers.get(self.story.frames[around].line)
+        parts = _header(statement) if statement is not None else [unit.node]
+        return any(may_change_before(part, self.node) for part in parts)
+
     def round(
         self,
-        node: ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp,
+        node: Comprehension,
         items: list[Any],
         taken: int,
         position: int,
@@ -655,6 +621,7 @@ class _Comprehended(_Recomputed):
             inner.assign(head.target, items[taken])
         except (CannotTell, Raised, TypeError, ValueError):
             return
+        self.bound[self.indices[position]] = dict(inner.changed)
         if then.event == "line":
             for name, value in inner.changed.items():
                 text = self.state(position + 1).get(name)
@@ -668,7 +635,7 @@ class _Comprehended(_Recomputed):
             return
         try:
             kept = all(inner.truth(inner.evaluate(test)) for test in head.ifs)
-            value = inner.evaluate(node.elt) if kept else None
+            value = inner.final(node.elt) if kept else None
         except (CannotTell, Raised):
             return
         if kept and then.event == "line":
@@ -682,17 +649,13 @@ class _Comprehended(_Recomputed):
     def whole(
         self, node: ast.ListComp | ast.SetComp | ast.DictComp, items: list[Any], position: int
     ) -> Iterator[Finding]:
-        """The result, from the items and the names around."""
+        """The result, from the items and the names around, as they were in the beginning."""
         here = self.frame(position)
-        queue_from = self.indices[0]
-        queue = self.story.called_between(self.key, queue_from, self.indices[position + 1])
-
-        def answer(name: str, values: list[Any], named: dict[str, Any]) -> Any:
-            return self.answer(queue, name, values, named, [], here.line)
-
-        targets = _stored([node.generators[0].target])
-        names = {n: v for n, v in self.state(position).items() if n not in targets and n != ".0"}
-        inner = Interpreter(names, {**self.outside, ".0": items}, answer)
+        queue = self.story.called_between(self.key, self.indices[0], self.indices[position + 1])
+        targets = stored_names([node.generators[0].target])
+        state = {n: v for n, v in self.state(position).items() if n not in targets} | self.state(0)
+        state.pop(".0", None)
+        inner = self.interpreting(state, {**self.outside, ".0": items}, queue, [], here.line)
         copied = ast.comprehension(
             node.generators[0].target, ast.Name(".0", ast.Load()), node.generators[0].ifs, 0
         )
@@ -702,6 +665,6 @@ class _Comprehended(_Recomputed):
         else:
             again = type(node)(node.elt, [copied])
         try:
-            yield from self.returned(inner.evaluate(again), here, position + 1)
+            yield from self.returned(inner.final(again), here, position + 1)
         except (CannotTell, Raised):
             return

@@ -1,0 +1,129 @@
+"""Lines computed again: what several names, calls and comprehensions on one line may do to each other."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.world.check import check
+from agent.world.cwm import read_cwm, render_cwm, stripped_of_tokens
+from agent.world.flow import Program
+from tests.agent.world.recording import record
+
+TRUE = {
+    "a call changes what its line goes on with": """
+def push(s, x):
+    s.append(x)
+    return len(s)
+
+def main():
+    s, memo = [], {}
+    a = push(s, 1), s
+    if push(s, 2) and s[-1] == 2:
+        s[0] += push(s, 3)
+    for n in (push(s, 4), len(s)):
+        a = [push(s, x) for x in (5, 6)], [s.pop() for _ in "a"], s.pop(), [x for x in s]
+    return push(s, 7), s
+""",
+    "a default that is one object": """
+def fib(n, memo={}):
+    if n < 2 or n in memo:
+        return memo.get(n, 1)
+    memo[n] = fib(n - 1, memo) + fib(n - 2, memo)
+    return memo[n]
+
+def main():
+    return fib(4)
+""",
+    "lambdas on one line": """
+def main():
+    pairs = [("b", 2), ("a", 0)]
+    names = list(map(lambda p: p[0].upper(), filter(lambda p: p[1] > 1, pairs)))
+    return names, (lambda: 5)(), (lambda *a: a)(1), (lambda x, y=3: x * y)(2)
+""",
+    "comprehensions in comprehensions": """
+def main():
+    m, i = [[1, 2], [3, 4]], 7
+    turned = [[row[i] for row in m] for i in range(2)]
+    steps = [[(a, b) for a in range(b)] for b in range(3) if b]
+    flat = [x for row in m for x in row if x % 2]
+    held = {k: [j for j in range(k)] for k in (1, 2)}
+    return turned, steps, flat, held, i
+""",
+    "statements on one line": """
+def main():
+    i = 0; j = 1
+    while i < 3:
+        i += 1; j *= 2
+        if i == 2: i += 1; j = 0
+    class Empty: pass
+    return i, j
+""",
+    "iterators that end by raising": """
+class Down:
+    def __init__(self, n):
+        self.n = n
+    def __iter__(self):
+        return self
+    def __next__(self):
+        if not self.n:
+            raise StopIteration
+        self.n -= 1
+        return self.n
+
+def inner():
+    yield 1
+    return 2
+
+def outer():
+    got = yield from inner()
+    yield got
+
+def main():
+    out = [x for x in Down(2)]
+    for x in Down(1):
+        out.append(x)
+    return out, list(outer())
+""",
+    "raised again, and managers one after the other": """
+class Quiet:
+    def __enter__(self):
+        return self
+    def __exit__(self, kind, *rest):
+        return True
+
+class Loud:
+    def __enter__(self):
+        return self
+    def __exit__(self, *error):
+        return False
+
+def main():
+    log = []
+    try:
+        try:
+            int("x")
+        except ValueError:
+            raise
+        finally:
+            log.append(1)
+    except ValueError:
+        log.append(2)
+    with Quiet(), Loud() as loud:
+        log.append(1 / 0)
+    return log
+""",
+}
+
+
+@pytest.mark.parametrize("name", TRUE)
+def test_nothing_is_flagged_in_a_true_trace(name: str) -> None:
+    """Would catch a line that is computed from what its own calls have changed since, and a way that a
+    program takes and checking does not know."""
+    source = TRUE[name]
+    trace, program = record(source), Program(source, "m.py")
+    assert [f.text for f in check(trace, program).findings] == []
+    text = render_cwm(trace, program)
+    for written in (text, stripped_of_tokens(text) + "\nSo it ends."):
+        reading = read_cwm(written, program)
+        assert reading.complete
+        assert [f.text for f in check(reading.trace, program, strange=reading.strange).findings] == []
