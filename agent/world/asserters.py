@@ -22,7 +22,7 @@ WARNS = {"assertWarns", "assertWarnsRegex", "assertWarnsMessage", "warns", "depr
 _RELATIONS: dict[str, type[ast.cmpop]] = {
     "assertEqual": ast.Eq, "assertEquals": ast.Eq, "failUnlessEqual": ast.Eq, "assertListEqual": ast.Eq,
     "assertDictEqual": ast.Eq, "assertTupleEqual": ast.Eq, "assertSetEqual": ast.Eq,
-    "assertSequenceEqual": ast.Eq, "assertMultiLineEqual": ast.Eq, "assertStringEqual": ast.Eq,
+    "assertMultiLineEqual": ast.Eq, "assertStringEqual": ast.Eq,
     "assertIdentical": ast.Eq, "eq_": ast.Eq, "assertNotEqual": ast.NotEq, "assertNotEquals": ast.NotEq,
     "failIfEqual": ast.NotEq, "assertIs": ast.Is, "assertIsNot": ast.IsNot, "assertIn": ast.In,
     "assertNotIn": ast.NotIn, "assertGreater": ast.Gt, "assertGreaterEqual": ast.GtE, "assertLess": ast.Lt,
@@ -100,6 +100,9 @@ def _predicate(
         return None
     if name in _RELATIONS:
         return conditions.comparison(parts[:2], [_RELATIONS[name]()], made)
+    if name == "assertSequenceEqual":  # of whatever types
+        left, right = conditions.operands(parts[:2], made)
+        return ast.Compare(called("list", left), [ast.Eq()], [called("list", right)])
     if name in _ARRAYS:
         left, right = conditions.operands(parts[:2], made)
         return ast.Compare(called("items", left), [ast.Eq()], [called("items", right)])

@@ -14,6 +14,7 @@ from agent.world.operands import Asked, Assertion, called, is_plain
 from agent.world.predicate import PredicateError, check_predicate
 
 _HELPER = re.compile(r"(check|verify|expect|compare|ensure|should)(?=_|[A-Z]|$)")
+_FAILURES = {"AssertionError", "Exception", "BaseException", "failureException"}
 _FAILS = {"fail", "AssertionError", "failureException"}
 
 
@@ -29,19 +30,26 @@ class Reader:
 
     def read(self, body: Sequence[ast.stmt]) -> Iterator[Assertion]:
         """The assertions in a body and in the blocks and functions nested in it."""
-        for statement in body:
+        for number, statement in enumerate(body):
             found = self._statement(statement)
+            if found is not None and is_failure(statement):
+                self._note_exits(body[:number])
             if found is not None:
                 yield found
                 if isinstance(statement, ast.If):
                     continue
+            blocks = []
             if isinstance(statement, (ast.With, ast.AsyncWith)):
-                for item in statement.items:
-                    made = self._block(item, statement)
-                    if made is not None:
-                        yield made
-            for blocks in ("body", "orelse", "finalbody"):
-                yield from self.read(getattr(statement, blocks, []))
+                found_blocks = [self._block(item, statement) for item in statement.items]
+                blocks = [made for made in found_blocks if made is not None]
+            inner = list(self.read(getattr(statement, "body", [])))
+            if inner and _catches_failures(statement):
+                for made in [*blocks, *inner]:
+                    made.predicate = ""
+                    made.unjudged.append("a failed assertion is caught there")
+            yield from (*blocks, *inner)
+            for name in ("orelse", "finalbody"):
+                yield from self.read(getattr(statement, name, []))
             for handler in [*getattr(statement, "handlers", []), *getattr(statement, "cases", [])]:
                 yield from self.read(handler.body)
             self._note_branches(statement)
@@ -186,6 +194,13 @@ class Reader:
         found = ast.Call(ast.Name(kind, ast.Load()), [ast.Name(one, ast.Load()) for one in names], keywords)
         return self._finish(made, found)
 
+    def _note_exits(self, before: Sequence[ast.stmt]) -> None:
+        """Where a failure comes last, what returns before it tells what is expected."""
+        for statement in before:
+            leaves = any(isinstance(n, (ast.Return, ast.Break, ast.Continue)) for n in ast.walk(statement))
+            if leaves and any(_compares_constants(n) for n in ast.walk(statement)):
+                self.unmasked.append(f"line {statement.lineno}: the way around a failure stays in sight")
+
     def _note_branches(self, node: ast.stmt) -> None:
         """Neither ``try: ... except E: pass else: fail()`` nor ``if x: ... else: fail()`` can be masked."""
         if isinstance(node, ast.Try) and node.handlers:
@@ -274,9 +289,30 @@ def _tells(node: ast.If | ast.Match) -> bool:
         return False
     if isinstance(node, ast.Match):
         return True
-    compared = [c for c in ast.walk(node.test) if isinstance(c, ast.Compare)]
-    operands = [operand for c in compared for operand in (c.left, *c.comparators)]
+    return any(_compares_constants(part) for part in ast.walk(node.test))
+
+
+def _compares_constants(node: ast.AST) -> bool:
+    operands = [node.left, *node.comparators] if isinstance(node, ast.Compare) else []
     return any(isinstance(operand, ast.Constant) and not is_plain(operand) for operand in operands)
+
+
+def _catches_failures(node: ast.stmt) -> bool:
+    """Whether a failed assertion in a block does not fail the test: ``raises(AssertionError)``, or a handler
+    that does not raise again."""
+    caught: list[ast.expr | None] = []
+    if isinstance(node, (ast.With, ast.AsyncWith)):
+        for item in node.items:
+            call = item.context_expr
+            if isinstance(call, ast.Call) and last_name(call.func) in RAISES | {"suppress", "assert_raises"}:
+                caught += call.args
+    elif isinstance(node, ast.Try):
+        for handler in node.handlers:
+            statements = [n for n in ast.walk(handler) if isinstance(n, ast.stmt)]
+            if not any(isinstance(n, ast.Raise) or is_failure(n) for n in statements):
+                caught.append(handler.type)
+    names = {last_name(n) for kind in caught if kind for n in ast.walk(kind) if isinstance(n, ast.expr)}
+    return None in caught or bool(names & _FAILURES)
 
 
 def is_failure(node: ast.stmt) -> bool:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from agent.world.asserters import RAISES, WARNS
 from agent.world.cases import Cases
 from agent.world.dataflow import COMPUTED, UNSEEN, Flow, Place, last_name
 from agent.world.operands import Assertion
@@ -14,6 +15,9 @@ from agent.world.reach import DEFINITIONS, Reach
 from agent.world.splice import Edit, Text, docstrings, padded
 
 _TELLING = re.compile(r"expect|want|answer|correct|truth|golden|desired", re.IGNORECASE)
+
+_SKIPS = {"xfail": 0, "skip": 0, "skipTest": 0, "skipif": 1, "skipIf": 1, "skipUnless": 1}
+"""Calls that give a reason, and which argument it may be."""
 
 
 class Blinder:
@@ -87,6 +91,8 @@ class Blinder:
         fields: dict[str | int, tuple[list[ast.expr], Sequence[ast.expr]]] = {}
         for load in loads:
             parent = self.flow.parents[id(load)]
+            if isinstance(parent, ast.keyword) and parent.arg is None and self._is_hidden(load):
+                continue  # `subTest(**case)`
             key = self.flow.projection(parent)
             binding = self.flow.binding(parent) if key is not None else None
             if key is None or binding is None or not isinstance(parent, ast.expr):
@@ -108,14 +114,37 @@ class Blinder:
         return False
 
     def _note_open(self, done: set[Place]) -> None:
-        """Say which expected values are used elsewhere too, under a name that tells what they are."""
+        """Say which expected values are used elsewhere too, under a name that tells what they are, or in a
+        condition; and what else tells of them and is in sight."""
         for made in self.found:
             for node in ast.walk(made.statement if made.kind == "condition" else ast.Pass()):
-                if isinstance(node, ast.Name) and _TELLING.search(node.id) and isinstance(node.ctx, ast.Load):
+                if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
                     place = self.flow.place(node)
                     known = self.flow.binding(node) is not None and self.flow.rank(node) < COMPUTED
-                    if known and place not in done and self._is_hidden(node):
+                    if not known or place is None or place in done or not self._is_hidden(node):
+                        continue
+                    uses = [use for use in self.flow.loads.get(place, []) if not self._is_hidden(use)]
+                    if _TELLING.search(node.id) or any(self._is_compared(use) for use in uses):
                         self.unmasked.append(f"line {node.lineno}: `{node.id}` is used elsewhere too")
+        for other in self.flow.nodes:
+            if isinstance(other, ast.Call) and last_name(other.func) in RAISES | WARNS and other.args:
+                if not self._is_hidden(other):
+                    self.unmasked.append(f"line {other.lineno}: `{ast.unparse(other.func)}` stays in sight")
+            elif (
+                isinstance(other, ast.Constant)
+                and "doctest" in self.text.source
+                and ">>> " in str(other.value)
+            ):
+                parent = self.flow.parents[id(other)]
+                if not self._is_hidden(other) and not isinstance(parent, ast.Expr):
+                    self.unmasked.append(f"line {other.lineno}: a text with doctests stays in sight")
+
+    def _is_compared(self, node: ast.expr) -> bool:
+        """Whether it stands in a condition of the test's, and is not given to anything there."""
+        current = self.flow.parents.get(id(node))
+        while isinstance(current, (ast.Compare, ast.BoolOp, ast.UnaryOp)):
+            current = self.flow.parents.get(id(current))
+        return isinstance(current, (ast.If, ast.While, ast.IfExp))
 
     # -- the text
 
@@ -166,8 +195,11 @@ class Blinder:
                     if chosen not in (UNSEEN, index) and len(mark.rows) > 1:
                         yield from (part for part in row if id(part) in self.flow.parents)
         for call in self.flow.nodes:
-            if isinstance(call, ast.Call) and last_name(call.func) in ("xfail", "skip", "skipif"):
-                yield from (k.value for k in call.keywords if k.arg in ("reason", "raises"))
+            name = last_name(call.func) if isinstance(call, ast.Call) else ""
+            if isinstance(call, ast.Call) and name in _SKIPS:
+                yield from (k.value for k in call.keywords if k.arg in ("reason", "raises", "msg"))
+                reasons = call.args[_SKIPS[name] :]
+                yield from (a for a in reasons if isinstance(a, (ast.Constant, ast.JoinedStr)))
 
     def _question(self, made: Assertion) -> str:
         """What stands in an assertion's place."""

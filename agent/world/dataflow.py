@@ -156,7 +156,7 @@ class Flow:
         whole = self.binding(base)
         if whole is None:
             return None
-        parts = [self._part(row, name) for row in whole.nodes]
+        parts = [self.part(row, name) for row in whole.nodes]
         if all(part is not None for part in parts):
             return Binding([part for part in parts if part is not None], whole.group, whole.chosen)
         return None
@@ -170,7 +170,7 @@ class Flow:
             return key if isinstance(key, (str, int)) and not isinstance(key, bool) else None
         return None
 
-    def _part(self, row: ast.expr, name: str | int) -> ast.expr | None:
+    def part(self, row: ast.expr, name: str | int) -> ast.expr | None:
         """The field of a row: an entry of a dict or tuple, or what a record's constructor is given."""
         if isinstance(row, ast.Dict):
             for key, value in zip(row.keys, row.values, strict=True):
@@ -278,7 +278,7 @@ class Flow:
                 # A field of a row is looked at; whether it is one shows in the rows.
                 place = self.place(load)
                 binding = self.bindings.get(place) if place else None
-                return binding is None or any(self._part(r, parent.attr) is None for r in binding.nodes)
+                return binding is None or any(self.part(r, parent.attr) is None for r in binding.nodes)
             return parent.attr not in _HARMLESS
         handed_on = isinstance(parent, (ast.Return, ast.Assign, ast.Yield, ast.Starred))
         return handed_on and id(load) not in self._passed
@@ -396,16 +396,21 @@ class Flow:
             return None if any(isinstance(item, ast.Starred) for item in node.elts) else list(node.elts)
         if not isinstance(node, ast.Call):
             return None
-        if isinstance(node.func, ast.Attribute) and node.func.attr == "items" and not node.args:
+        parts_of = node.func.attr if isinstance(node.func, ast.Attribute) else ""
+        if isinstance(node.func, ast.Attribute) and parts_of in ("items", "keys", "values") and not node.args:
             whole: ast.expr | None = node.func.value
             binding = self.binding(whole) if isinstance(whole, (ast.Name, ast.Attribute)) else None
             if binding is not None and not binding.group:
                 whole = binding.nodes[0]
             if isinstance(whole, ast.Dict) and all(whole.keys):
-                pairs = zip(whole.keys, whole.values, strict=True)
-                return [ast.Tuple([key, value], ast.Load()) for key, value in pairs if key]
+                pairs = [(key, value) for key, value in zip(whole.keys, whole.values, strict=True) if key]
+                if parts_of != "items":
+                    return [key if parts_of == "keys" else value for key, value in pairs]
+                return [ast.Tuple([key, value], ast.Load()) for key, value in pairs]
         if isinstance(node.func, ast.Name) and not node.keywords and node.args:
             parts = [self.rows(argument, depth + 1) for argument in node.args]
+            if node.func.id in ("list", "tuple") and len(parts) == 1:
+                return parts[0]
             if node.func.id == "zip" and all(part is not None for part in parts):
                 whole_rows = [part for part in parts if part is not None]
                 return [ast.Tuple(list(row), ast.Load()) for row in zip(*whole_rows, strict=False)]

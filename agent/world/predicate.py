@@ -47,10 +47,10 @@ class _Unknown:
 UNKNOWN = _Unknown()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Approx:
     """``pytest.approx``: numbers, and lists, tuples and dicts of them (default 1e-6 relative, 1e-12
-    absolute)."""
+    absolute). It equals what is close enough, also within a container."""
 
     expected: Any
     rel: float | None = None
@@ -60,6 +60,11 @@ class Approx:
     def matches(self, value: Any) -> bool:
         """Whether a value is close enough, item by item."""
         return _close(value, self.expected, self.rel, self.abs, self.nan_ok)
+
+    def __eq__(self, other: object) -> bool:
+        return self.matches(other)
+
+    __hash__ = None  # type: ignore[assignment]
 
 
 def _close(value: Any, expected: Any, rel: float | None, absolute: float | None, nan_ok: bool) -> bool:

@@ -17,7 +17,9 @@ from agent.world.blind import Blinder, enclosing_text, tokens
 from agent.world.cases import Cases
 from agent.world.dataflow import Flow
 from agent.world.operands import Asked, Assertion
+from agent.world.origins import Origins
 from agent.world.reach import reached
+from agent.world.sight import in_sight
 from agent.world.splice import Edit, Text
 
 PROBE = "__fixbug_probe__"
@@ -118,6 +120,9 @@ def _probed(path: str, source: str, test: str, conftests: Sequence[ast.Module]) 
     blinder = Blinder(text, flow, reach, cases, found)
     blinder.check_names(tokens([*(m.statement for m in found if isinstance(m.node, ast.Assert)),
                                 *blinder.hidden.values()]))  # fmt: skip
+    origins = Origins(flow)
+    for made in found:
+        made.leaks += in_sight(made, flow, origins)
     unmasked = [f"line {m.statement.lineno}: {note}" for m in found for note in m.leaks] + blinder.unmasked
     unmasked += reader.unmasked
     unjudged = [f"line {m.statement.lineno}: {note}" for m in found for note in m.unjudged]

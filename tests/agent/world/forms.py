@@ -90,6 +90,7 @@ FUNCTIONS: dict[str, str] = {
     "regex match": "assert re.match('is 917345', text())",
     "regex full": "assert re.fullmatch('is 917345 so', text())",
     "approx": "assert near() == pytest.approx(917345)",
+    "approx within": "assert [near(), 2] == [approx(917345), 2]\n    assert near() in [approx(917345)]",
     "approx left": "assert approx(917345, abs=1e-6) == near()",
     "approx list": "assert [near(), 2] == approx([917345, 2.0000001])",
     "approx dict": "assert {'a': near()} == approx({'a': 917345})",
@@ -168,6 +169,7 @@ METHODS: dict[str, str] = {
     "assertCountEqual": "self.assertCountEqual(items(), [2, 917345])",
     "assertDictEqual": "self.assertDictEqual(d1=table(), d2={'b': 2, 'a': 917345})",
     "assertListEqual": "self.assertListEqual(items(), [917345, 2])",
+    "assertSequenceEqual": "self.assertSequenceEqual(items(), (917345, 2))",
     "assertSetEqual": "self.assertSetEqual(set(items()), {917345, 2})",
     "assertRegex": "self.assertRegex(text(), r'91734\\d')\n        self.assertNotRegex(text(), '917346')",
     "assertRaises": "with self.assertRaises(OwnError):\n            boom()",
@@ -178,6 +180,8 @@ METHODS: dict[str, str] = {
     "        self.assertEqual(str(caught.exception), '917345 is bad')",
     "subTest": "for x, y in [(0, 917345), (1, 917346)]:\n"
     "            with self.subTest(x=x, y=y):\n                self.assertEqual(f(x), y)",
+    "subTest of a row": "for c in [{'x': 0, 'y': 917345}, {'x': 1, 'y': 917346}]:\n"
+    "            with self.subTest(**c):\n                self.assertEqual(f(c['x']), c['y'])",
     "setUp": "self.assertEqual(f(), self.wanted)",
     "class attribute": "self.assertEqual(f(), self.CONSTANT)",
     "fail": "if f() != 917345:\n            self.fail('917345')",
@@ -217,6 +221,11 @@ FILES: dict[str, str] = {
     "def test_it(c):\n    assert f(c['i']) == c['o']\n",
     "parametrize constant": "ROWS = [(0, 917345), (1, 917346)]\n"
     "@pytest.mark.parametrize('x, y', ROWS)\ndef test_it(x, y):\n    assert f(x) == y\n",
+    "parametrize values": "ROWS = {'a': (0, 917345), 'b': (1, 917346)}\n"
+    "@pytest.mark.parametrize('x, y', list(ROWS.values()), ids=ROWS.keys())\n"
+    "def test_it(x, y):\n    assert f(x) == y\n",
+    "reason of skipping": "def test_it():\n    if not f:\n        pytest.skip('917345')\n"
+    "    assert f() == 917345\n",
     "stacked": "@pytest.mark.parametrize('x', [0, 1])\n"
     "@pytest.mark.parametrize('y, z', [(0, 917345), (1, 917346)])\n"
     "def test_it(x, y, z):\n    assert f(x + y) == x + z\n",

@@ -115,6 +115,74 @@ def test_a_script_with_a_check_function_is_asked_about() -> None:
     assert SECRET not in _prompt(source, "tests/test_mod.py")
 
 
+SHOWN = {
+    "a helper's result": "def want():\n    return 917345\ndef test_it():\n    assert f(1) == want()\n",
+    "a helper that closes over it": "def test_it():\n    n = 917345\n    def want(i):\n        return n + i\n"
+    "    assert f(1) == want(1)\n",
+    "a lambda": "want = lambda i: 917345 + i\ndef test_it():\n    assert f(1) == want(1)\n",
+    "a default": "def check(got, *, want=917345, **more):\n    assert got == want\n"
+    "def test_it():\n    check(f(1), **{})\n",
+    "arguments as they come": "def check(*rows):\n    for x, y in rows:\n        assert f(x) == y\n"
+    "def test_it():\n    check((1, 917345))\n",
+    "keywords as they come": "def check(**wanted):\n    for x, y in wanted.items():\n"
+    "        assert f(x) == y\n"
+    "def test_it():\n    check(a=917345)\n",
+    "a list that is built": "def test_it():\n    wanted = []\n    wanted.append(917345)\n"
+    "    for x, y in enumerate(wanted):\n        assert f(x) == y\n",
+    "a file that is written": "def test_it(tmp_path):\n    golden = tmp_path / 'a'\n"
+    "    golden.write_text('917345')\n    assert f(1) == golden.read_text()\n",
+    "a row that is looked up": "ROWS = {'a': (1, 917345)}\n@pytest.mark.parametrize('name', ROWS)\n"
+    "def test_it(name):\n    x, y = ROWS[name]\n    assert f(x) == y\n",
+    "computed cases": "@pytest.mark.parametrize('x, y', [(i, 917345 + i) for i in range(3)])\n"
+    "def test_it(x, y):\n    assert f(x) == y\n",
+    "a fixture's cases": "@pytest.fixture(params=[(1, 917345)])\ndef case(request):\n"
+    "    return request.param\n"
+    "def test_it(case):\n    x, y = case\n    assert f(x) == y\n",
+    "a class's attribute": "class Want:\n    n = 917345\ndef test_it():\n    assert f(1) == Want.n\n",
+    "an attribute that is set twice": "class TestIt:\n    def setup_method(self):\n"
+    "        self.want = 917345\n"
+    "    def test_it(self):\n        assert f(1) == self.want\n        self.want = None\n",
+    "items beside each other": "def test_it():\n    assert all(a == b for a, b in zip(f(1), [917345]))\n",
+    "starred names": "def test_it():\n    x, *wanted = 1, 917345\n    assert f(x) == wanted\n",
+    "a condition with a name": "def test_it():\n    ok = f(1) == 917345\n    assert ok\n",
+    "a helper that compares": "def good(got):\n    return got == 917345\ndef test_it():\n"
+    "    assert good(f(1))\n",
+    "a text that is evaluated": "def test_it():\n    assert eval('f(1) == 917345')\n",
+    "a return before a failure": "def test_it():\n    if f(1) == 917345:\n        return\n    assert False\n",
+    "a row that is passed over": "def test_it():\n    for x, y in [(1, 917345), (2, None)]:\n"
+    "        if y is None:\n            continue\n        assert f(x) == y\n",
+    "a block from elsewhere": "@"
+    "pytest.mark.parametrize('block', [pytest.raises(ValueError, match='917345')])\n"
+    "def test_it(block):\n    with block:\n        f(1)\n",
+    "a doctest within a text": "import doctest\ndef test_it():\n    text = '>>> f(1)\\n917345'\n"
+    "    assert doctest.run_docstring_examples(text, {}) is None\n",
+}
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_what_stays_in_sight_is_said(name: str) -> None:
+    """Catches an expected value that is shown, by whatever way it comes to the assertion, while the record
+    calls the simulation blind."""
+    node = "::TestIt::test_it" if "class TestIt" in SHOWN[name] else "::test_it"
+    source = f"import pytest\nfrom mod import f\n{SHOWN[name]}"
+    probed = probe_test("tests/test_mod.py", source, f"tests/test_mod.py{node}")
+    assert SECRET not in probed.blind or probed.unmasked
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "    with pytest.raises(AssertionError):\n        assert f(1) == 3\n",
+        "    try:\n        assert f(1) == 3\n    except Exception:\n        pass\n",
+    ],
+)
+def test_a_failure_that_is_caught_is_not_judged(body: str) -> None:
+    """Catches a passing test that is called broken, for an assertion that is meant to fail."""
+    probed = probe_test("t.py", f"import pytest\ndef test_a():\n{body}", "t.py::test_a")
+    assert probed.unjudged
+    assert {a.predicate for a in probed.assertions} == {""}
+
+
 def test_what_cannot_be_masked_is_said() -> None:
     """Catches a value that stays in sight while the record calls the simulation blind."""
     source = "def test_a():\n    assert f(1).matches(917345)\n"
