@@ -55,6 +55,7 @@ class probe_raises:
     def __enter__(self):
         return self
     def __exit__(self, kind, error, trace):
+        self.type, self.value, self.exception = kind, error, error
         {}return True
 """
 _COLLECT_ERROR = "ANSWERS.append((self.name, repr(error)))\n        "
@@ -108,6 +109,8 @@ def enter_test(scene: Scene, runs: int, *, collecting: bool = False) -> Entry:
     defined = excerpts(scene, text)
     if "probe_warns(" in blind:
         raise CannotEnterError("warnings are not something that this form can ask for")
+    if re.search(r"pass_by\(\)\s+as\b", blind):
+        raise CannotEnterError("what a block records is not something that this form can show")
     if "probe(" in blind or "probe_later(" in blind:
         text.add((COLLECTING if collecting else PROBE).splitlines())
     elif collecting:
@@ -324,6 +327,8 @@ def as_answers(value: str, scene: Scene) -> Trace | None:
 
 def _entries(value: str) -> list[tuple[str, object]] | None:
     """The pairs of a list of which some values are no literals (``[('p1', <Foo>)]``)."""
+    if not value.strip().endswith("]"):
+        return None
     parts = re.split(r"\((?='(?:p\d+|finished|raised)', )", value.strip().removeprefix("[").removesuffix("]"))
     result: list[tuple[str, object]] = []
     for part in parts[1:]:

@@ -133,6 +133,8 @@ class OneRun:
         for mark in marks:
             if len(mark.args) < 2 or not isinstance(mark.args[1], (ast.List, ast.Tuple)):
                 raise CannotEnterError("the cases of the test are not written where it is")
+            if len(mark.args) > 2 or any(k.arg == "indirect" for k in mark.keywords):
+                raise CannotEnterError("the cases of the test go through a fixture")
             names = _case_names(mark.args[0])
             shown = [row for row in mark.args[1].elts if not _withheld(row)]
             if not shown or (len(shown) > 1 and "[" in self.scene.probed.test):

@@ -72,6 +72,15 @@ TESTS = {
         "test_a",
         [["TypeError", "None"], ["TypeError", "None"]],
     ),
+    "what was raised": (
+        "class TestIt(unittest.TestCase):\n    def test_a(self):\n"
+        "        with pytest.raises(TypeError) as caught:\n            Counter().up(None)\n"
+        "        assert caught.type is TypeError and len(caught.value.args) == 1\n"
+        "        with self.assertRaises(TypeError) as caught:\n            Counter().up(None)\n"
+        "        self.assertEqual(len(caught.exception.args), 917345)\n",
+        "TestIt::test_a",
+        [["TypeError", "<class 'TypeError'>", "1", "TypeError", "1"]] * 2,
+    ),
     "loop": (
         "def test_a():\n    for by in (1, 2):\n        assert Counter().up(by) == 917345\n",
         "test_a",
@@ -149,6 +158,16 @@ def test_lines_are_those_of_the_file() -> None:
             "CASES = make()\n@pytest.mark.parametrize('x', CASES)\ndef test_a(x):\n    assert keep(x) == 1\n",
             "not written where it is",
         ),
+        (
+            "@pytest.fixture\ndef start(request):\n    return Counter(request.param)\n"
+            "@pytest.mark.parametrize('start', [1, 2], indirect=True)\n"
+            "def test_a(start):\n    assert start.up(1) == 1\n",
+            "go through a fixture",
+        ),
+        (
+            "def test_a():\n    with assert_logs() as seen:\n        keep(1)\n    assert seen.output == 1\n",
+            "what a block records",
+        ),
     ],
 )
 def test_what_cannot_be_put_so_is_said(source: str, why: str) -> None:
@@ -166,6 +185,7 @@ def test_answers_that_are_no_literals() -> None:
     assert [f.value for f in back.frames] == ["<Foo object>", "[1, 2]"]
     assert as_answers("None", there) is None
     assert as_answers("[1, 2]", there) is None
+    assert as_answers("[('p1', 1), ('finished', 0), ('p1', 2), ('finished', 1)", there) is None
 
 
 def test_questions_that_may_raise_are_answered() -> None:
