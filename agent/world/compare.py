@@ -100,6 +100,8 @@ class _Aligner:
 
     def _function(self, visits: dict[int, list[Frame]], seen: dict[int, list[_Placed]]) -> list[_Found]:
         """One function's calls. Where fewer are predicted than happened, they may be counted otherwise."""
+        if len(visits) < len(seen) and not self.dense and self._in_order(visits, seen):
+            return []
         result: list[_Found] = []
         last = 0
         for visit, frames in sorted(visits.items()):
@@ -115,6 +117,14 @@ class _Aligner:
             if parted is not None:
                 result.append(parted)
         return result
+
+    def _in_order(self, visits: dict[int, list[Frame]], seen: dict[int, list[_Placed]]) -> bool:
+        """Whether each predicted call is one that happened, in their order, some left out between them."""
+        rest = iter(sorted(seen))
+        return all(
+            any(_tells(frames) and self._call(frames, seen[visit]) is None for visit in rest)
+            for _, frames in sorted(visits.items())
+        )
 
     def _missing(self, function: _Function, frames: Sequence[Frame]) -> list[_Found]:
         file, name = function[1], function[2]

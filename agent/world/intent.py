@@ -11,7 +11,7 @@ from agent.errors import ContextTooLong
 from agent.llm import Model
 from agent.world.exceptions import Judgement as Judgement
 from agent.world.exceptions import judge_raised, own_exceptions
-from agent.world.loose import read_object
+from agent.world.loose import read_object, read_rows
 from agent.world.predicate import UNKNOWN, PredicateError, PredicateRaised, parse_predicate, truth
 from agent.world.predicate import evaluate as evaluate_predicate
 from agent.world.probes import ProbedTest
@@ -76,8 +76,10 @@ def parse_expectations(answer: str) -> tuple[list[Expectation], int]:
     """The expectations in a model's answer, and how many were dropped because they are malformed."""
     read = read_object(answer, "expectations")
     rows = read.value["expectations"] if isinstance(read.value, dict) else None
+    if read.value is None:  # the entries alone
+        rows = read_rows(answer, ("predicate",)).value or []
     if not isinstance(rows, list):
-        return [], 0
+        rows = [rows]
     kept: list[Expectation] = []
     dropped = 0
     for row in rows:
@@ -94,7 +96,7 @@ def _expectation(row: Any, name: str) -> Expectation | None:
         return None
     function, predicate = row.get("function"), row.get("predicate")
     event, call, line = row.get("event", "return"), row.get("call"), row.get("line")
-    if not isinstance(function, str) or not function or not isinstance(predicate, str):
+    if not isinstance(function, str) or not function.strip("() ") or not isinstance(predicate, str):
         return None
     if event not in ("call", "line", "return", "exception"):
         return None

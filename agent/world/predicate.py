@@ -24,6 +24,8 @@ MAX_ITEMS = 2_000
 """Items that are compared each with each."""
 MAX_DIGITS = 400
 """Decimal places that a number may be rounded to."""
+MAX_MADE = 400_000
+"""Items that an expression may put together in all."""
 MAX_SIZE = 100_000
 """Items of a sequence and bits of an integer that an expression may make."""
 
@@ -301,6 +303,7 @@ def truth(value: Any) -> bool | None:
 class _Evaluator:
     def __init__(self, names: Mapping[str, Any]) -> None:
         self.names = names
+        self.made = 0
 
     def value(self, node: ast.expr) -> Any:
         if isinstance(node, ast.Constant):
@@ -310,13 +313,14 @@ class _Evaluator:
         if isinstance(node, (ast.Tuple, ast.List, ast.Set)):
             items = [self.value(item) for item in node.elts]
             kind = {ast.Tuple: tuple, ast.List: list, ast.Set: set}[type(node)]
-            return UNKNOWN if _vague(items) else kind(items)
+            return UNKNOWN if _vague(items) or not _is_small(items) else kind(items)
         if isinstance(node, ast.Dict):
             if any(key is None for key in node.keys):
                 return UNKNOWN
             keys = [self.value(key) for key in node.keys if key]
             values = [self.value(value) for value in node.values]
-            return UNKNOWN if _vague(keys + values) else dict(zip(keys, values, strict=True))
+            whole = [*keys, *values]
+            return UNKNOWN if _vague(whole) or not _is_small(whole) else dict(zip(keys, values, strict=True))
         if isinstance(node, ast.BoolOp):
             return self._logic(node)
         if isinstance(node, ast.UnaryOp):
@@ -378,6 +382,11 @@ class _Evaluator:
                 if hasattr(many, "__len__") and isinstance(times, int) and len(many) * times > MAX_SIZE:
                     return UNKNOWN
         if isinstance(op, (ast.Mult, ast.Add)):
+            self.made += sum(len(side) for side in (left, right) if hasattr(side, "__len__")) * (
+                max(1, right if isinstance(right, int) else left if isinstance(left, int) else 1)
+            )
+            if self.made > MAX_MADE:
+                return UNKNOWN
             made = BINARY[type(op)](left, right)
             return made if _is_small(made) else UNKNOWN
         if isinstance(op, ast.Mod) and isinstance(left, (str, bytes)):

@@ -69,7 +69,12 @@ def _both_opaque(left: Opaque, right: Opaque) -> bool | None:
     if left.text == right.text:
         return True
     if left.masked or right.masked:
-        return left.type_name == right.type_name if left.type_name and right.type_name else None
+        if not (left.type_name and right.type_name):
+            return None
+        kinds = (set(re.findall(r"\w+", left.text)), set(re.findall(r"\w+", right.text)))
+        if left.type_name != right.type_name and (left.type_name in kinds[1] or right.type_name in kinds[0]):
+            return None  # `<function>` may be `<function f>`
+        return left.type_name == right.type_name
     first, second = _cut(left), _cut(right)
     if first is not None and second is not None:
         shown = min(len(first[0]), len(second[0]))
@@ -118,18 +123,24 @@ def _constructed(a: str, b: str) -> bool | None:
         return None
 
 
+def _fraction(*parts: Any) -> fractions.Fraction:
+    if not all(isinstance(part, int) for part in parts):
+        raise ValueError("a text may ask for a power of any size")
+    return fractions.Fraction(*parts)
+
+
 _BUILT: dict[str, Callable[..., Any]] = {
     "Decimal": lambda text: decimal.Decimal(text) if len(str(text)) < 100 else text,
-    "Fraction": fractions.Fraction,
+    "Fraction": _fraction,
     "date": datetime.date,
     "datetime": datetime.datetime,
     "time": datetime.time,
     "deque": lambda items=(), *rest: list(items),
     "Counter": lambda items=(): dict(items),
     "OrderedDict": lambda items=(): list(dict(items).items()),
-    "range": lambda *ends: list(ends),
+    "range": range,
 }
-"""Classes whose values follow from what their ``repr`` shows; ``range`` only where it is spelled alike."""
+"""Classes whose values follow from what their ``repr`` shows."""
 
 
 def _equal(a: Any, b: Any) -> bool:

@@ -90,6 +90,18 @@ def test_calls_that_are_counted_otherwise_are_found() -> None:
     assert first_divergence(Trace(tuple(wrong)), observed) is not None
 
 
+def test_a_call_that_is_left_out_between_others_is_no_divergence() -> None:
+    """Catches calls that are laid to the wrong ones behind a call that was not told, each numbered one less;
+    and a wrong one among them that passes."""
+    made = [Frame("return", "f", "m.py", 3, visit=n, value=str(n * n)) for n in range(1, 6)]
+    observed = Trace((Frame("call", "main", "m.py", 9), *made))
+    told = [replace(frame, visit=n) for n, frame in enumerate((made[0], made[2], made[4]), 1)]
+    assert first_divergence(Trace(tuple(told)), observed) is None
+    assert first_divergence(Trace((*told[:2], replace(told[2], value="16"))), observed) is None
+    assert first_divergence(Trace((*told[:2], replace(told[2], value="4"))), observed) is not None
+    assert first_divergence(Trace(tuple(told)), observed, dense=True) is not None
+
+
 def test_a_call_that_never_happened_is_said() -> None:
     """Catches a call too many that passes; where the trace was cut it may have happened."""
     observed = TRACES[0]
@@ -165,6 +177,10 @@ def test_feedback_fits_on_a_screen() -> None:
         ("deque([1])", "deque([2])", False),
         ("OrderedDict({'a': 1})", "OrderedDict([('a', 1)])", True),
         ("Foo(1)", "Foo(2)", None),
+        ("range(3)", "range(0, 3)", True),
+        ("range(3)", "range(4)", False),
+        ("<function>", "<function f at 0x1>", None),
+        ("Fraction('1e99999999')", "Fraction(1, 2)", None),
         ("Foo( 1 )", "Foo(1)", True),
         ("ValueError('x')", "KeyError('x')", False),
         ("ValueError('x')", "ValueError('y')", None),

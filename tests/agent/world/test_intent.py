@@ -37,6 +37,7 @@ def _parsed(**changes: object) -> tuple[list[Expectation], int]:
     [
         {"predicate": "value.__class__"},
         {"predicate": "value.x == 1"},
+        {"function": " "},
         {"predicate": "getattr(value, 'x')"},
         {"predicate": "(lambda: 1)()"},
         {"predicate": "[v for v in value]"},
@@ -85,6 +86,9 @@ def test_what_is_well_formed_is_kept() -> None:
     assert _parsed(event="exception", predicate="raises(ValueError)")[1] == 0
     for nothing in ("", "none", "[]", "{}", '{"expectations": 3}', '{"expectations": null}'):
         assert parse_expectations(nothing)[0] == []
+    for alone in ([GOOD, GOOD | {"predicate": "value.x"}], {"expectations": GOOD}):
+        assert [e.predicate for e in parse_expectations(json.dumps(alone))[0]] == ["value == 4"]
+    assert parse_expectations('{"expectations": "value == 4"}') == ([], 1)
 
 
 @pytest.mark.parametrize(
@@ -95,6 +99,7 @@ def test_what_is_well_formed_is_kept() -> None:
         "'a' * 999999999 == value",
         "[[[['a'] * 999] * 999] * 999] * 999 == value",
         "str([[['a'] * 300] * 300] * 300) == value",
+        "str([" + "[0] * 99999, " * 300 + "]) == value",
         "round(5, -999999999) == value",
         "sum([[1]] * 99999, []) == value",
         "same_items([1] * 99999, [2] * 99999)",

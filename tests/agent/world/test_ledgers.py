@@ -29,7 +29,8 @@ def _answer(second: str, *, ended: str = "finished") -> str:
         {"event": "line", "function": "price", "line": 13, "run": 1, "call": 2},
         {"event": "return", "function": "price", "line": 13, "run": 1, "call": 2, "value": second},
     ]
-    outcomes = [{"run": r, "outcome": ended, "exception": "KeyError(1)"} for r in (1, 2)]
+    raised = None if ended == "finished" else "KeyError(1)"
+    outcomes = [{"run": r, "outcome": ended, "exception": raised} for r in (1, 2)]
     return json.dumps({"frames": frames, "probes": probes, "outcomes": outcomes})
 
 
