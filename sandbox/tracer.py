@@ -45,6 +45,7 @@ import dis
 import enum
 import itertools
 import mmap
+import operator
 import os
 import re
 import sys
@@ -59,7 +60,8 @@ _open, _close, _fallocate = os.open, os.close, getattr(os, "posix_fallocate", No
 _truncate, _getpid, _clock = os.ftruncate, os.getpid, time.monotonic
 _get_ident, _getframe, _threads = threading.get_ident, sys._getframe, _thread._count
 _id, _type, _len, _repr, _sorted, _range, _str, _min, _max = id, type, len, repr, sorted, range, str, min, max
-_mmap, _islice = mmap.mmap, itertools.islice
+_int = int
+_mmap, _islice, _first = mmap.mmap, itertools.islice, operator.itemgetter(0)
 _dumps = __import__("json").JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
 CHARS, ITEMS, DEPTH, NODES = 80, 8, 2, 32
@@ -80,6 +82,7 @@ _ANONYMOUS = {"<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>"}
 _type_mro = type.__dict__["__mro__"].__get__
 _type_dict = type.__dict__["__dict__"].__get__
 _name_of = type.__dict__["__name__"].__get__
+_function_name_of = operator.attrgetter("__name__")  # of exactly the types in _FUNCTIONS
 _module_of = type.__dict__["__module__"].__get__
 _args_of = BaseException.__dict__["args"].__get__
 _module_dict = types.ModuleType.__dict__["__dict__"].__get__  # type: ignore[index]
@@ -89,6 +92,7 @@ _PLAIN = frozenset(  # immutable, written in C, and described by their own repr 
     id(t) for t in (range, decimal.Decimal, datetime.date, datetime.timedelta)
 )
 _PATTERN: Any = type(_ADDRESS)
+_STR = id(str)
 _FUNCTIONS = frozenset(
     id(t) for t in (types.FunctionType, types.BuiltinFunctionType, types.GeneratorType, types.CoroutineType)
 )
@@ -127,7 +131,9 @@ def _text(value: str) -> str:
     shown = value[:CHARS] if cut > 0 else value
     if " at 0x" in shown:
         shown = _ADDRESS.sub("", shown)
-    return "%s...(+%d)" % (_repr(shown), cut) if cut > 0 else _repr(shown)
+    if cut <= 0:
+        return _repr(shown)
+    return "%s...(+%d)" % (_repr(shown), cut)
 
 
 def _atom(value: Any, kind: Any) -> str:
@@ -145,6 +151,8 @@ def _atom(value: Any, kind: Any) -> str:
 def _describe(value: Any, depth: int, nodes: List[int], inside: bool) -> str:
     kind = _type(value)
     nodes[0] -= 1
+    if kind is str:
+        return _text(value)
     if _id(kind) in _ATOMS:
         return _atom(value, kind)
     if nodes[0] < 0:
@@ -155,7 +163,7 @@ def _describe(value: Any, depth: int, nodes: List[int], inside: bool) -> str:
     if shape == _STATE:
         state = helper(value)
         found = [*_islice(state.items(), ITEMS + 1)] if _type(state) is dict else []
-        if found and all(_type(k) is str for k, _ in found):
+        if found and [*map(_id, map(_type, map(_first, found)))].count(_STR) == _len(found):
             parts = ["%s=%s" % (k, _describe(v, depth - 1, nodes, True)) for k, v in found[:ITEMS]]
             return "<%s %s%s>" % (name, " ".join(parts), " ..." if _len(found) > ITEMS else "")
     if kind is list:
@@ -398,7 +406,7 @@ def _shape_of(kind: Any) -> Tuple[int, Any]:
     if kind is set or kind is frozenset:
         return _SET, kind
     if _id(kind) in _FUNCTIONS:
-        return _NAMED, _function_name
+        return _NAMED, _function_name_of
     if kind is types.ModuleType:
         return _NAMED, _module_name
     mro = _mro_of(kind)
@@ -434,10 +442,6 @@ def _shape_of(kind: Any) -> Tuple[int, Any]:
                 if _type(member) is types.MemberDescriptorType and _type(name) is str:
                     getters.append(member.__get__)
     return (_SLOTS, getters) if _len(getters) <= 2 * ITEMS else (_AGAIN, None)
-
-
-def _function_name(value: Any) -> Any:
-    return value.__name__
 
 
 def _module_name(value: Any) -> Any:
@@ -545,7 +549,7 @@ def _names(state: Dict[Any, Any], size: int) -> str:
 
 def _mark(value: Any, kind: Any, depth: int, inside: bool) -> Optional[_Mark]:
     """A mark of what ``_describe`` shows of ``value``; None where it can only be described again."""
-    shape, helper, _, _ = _shape(kind)
+    shape, helper, _, _ = _shapes.get(_id(kind)) or _shape(kind)
     if shape == _AGAIN:
         return None
     if inside and shape in (_STATE, _SLOTS):
@@ -573,7 +577,7 @@ def _mark(value: Any, kind: Any, depth: int, inside: bool) -> Optional[_Mark]:
         if shape == _STATE:
             mark.names = _names(helper(value), mark.size)
         immutable = kind is tuple or kind is frozenset or (shape == _BASED and helper is tuple)
-        shapes = [_shape_in(part) for part in parts]
+        shapes = [_HELD if _id(_type(part)) in _ATOMS else _shape_in(part) for part in parts]
         if shapes.count(_HELD) == _len(parts):
             mark.held, mark.frozen = parts, immutable
             return mark
@@ -608,12 +612,14 @@ _described: Dict[int, Tuple[_Mark, bytes]] = {}
 """id of a value → a mark and the description that goes with it; whose id it is now, the mark tells"""
 
 
-def _known(value: Any, kind: Any, moment: int) -> Tuple[Any, bytes]:
+def _known(value: Any, kind: Any, moment: int, broken: Optional[_Mark] = None) -> Tuple[Any, bytes]:
     """A mark (or ``_OPAQUE``) and the description of a value, as the record has it: those made before where
-    they still hold."""
+    they still hold, which is known not to be so of ``broken``."""
     known = _described.get(_id(value))
-    if known is not None and known[0].kind is kind and _holds(value, known[0], moment):
-        return known
+    if known is not None:
+        mark = known[0]
+        if mark is not broken and mark.kind is kind and _holds(value, mark, moment):
+            return known
     text = _quote(describe(value)).encode("ascii")
     made = _marked(value, kind)
     if made is None:
@@ -1445,6 +1451,7 @@ _PLACES = {
     "CALL_KW": (3, 2),
 }
 _VERSION = sys.version_info[:2]
+_REFRESHED = _VERSION < (3, 11)  # a frame's dictionary of locals, before each call of a trace function
 
 
 # --- what is followed -------------------------------------------------------------------------
@@ -1501,6 +1508,7 @@ class _Plan:
         """For a generator that goes on: the same statement will bind, and is announced anew."""
         if self.suspended is None:
             self.suspended = _Plan(0, None, False, self.look, self.noise)
+            self.suspended.kept = True
         return self.suspended
 
     def called(self, call: "_Call") -> "_Plan":
@@ -1566,6 +1574,7 @@ class _Function:
         "plans",
         "prefixes",
         "silent",
+        "starts",
     )
 
     def __init__(
@@ -1576,6 +1585,7 @@ class _Function:
         self.inlined_at: Any = frozenset()
         self.opcodes = code.co_code
         self.prefixes = [b'\t%d="%%d"' % index for index in range(len(names))]
+        self.starts = [b"\t%d=" % index for index in range(len(names))]
         self.full: _Pairs = tuple(enumerate(names))
         self.exact = any(high for _, high in source.silent.values())
         self.plans: Dict[int, _Plan] = {}
@@ -1597,7 +1607,10 @@ class _Function:
         given = code.co_varnames[: _arguments(code)] + code.co_freevars
         bound = tuple(pair for pair in self.full if pair[1] in given) if self.binds is not None else self.full
         self.entry = _Plan(0, None, False, bound, self.binds is None)
-        self.begun = self.entry if self.binds is None else _Plan(0, None, False, _NO_PAIRS, None)
+        self.begun = self.entry
+        if self.binds is not None:
+            self.begun = _Plan(0, None, False, _NO_PAIRS, None)
+            self.begun.kept = True
 
     def _read_bindings(self) -> None:
         """What each statement can bind, and whether it is quiet, by its instructions."""
@@ -1766,6 +1779,7 @@ class _Activation:
         "function",
         "left",
         "live",
+        "locals",
         "moment",
         "number",
         "objects",
@@ -1794,6 +1808,8 @@ class _Activation:
         """how it was described; not kept for plain integers"""
         self.live: List[Tuple[int, str]] = [*function.cells]
         """locals that may change without being bound"""
+        self.locals: Optional[Dict[str, Any]] = None
+        """the frame's own, while it runs, where they are up to date whenever an event comes"""
         self.moment = -1
         """the tracer's, when they were last looked at"""
         self.stirred = False
@@ -1805,17 +1821,7 @@ class _Activation:
         self.write: Callable[[bytes], int] = _nowhere
         """how many events it may write without asking: others' have their turn when this is 0"""
 
-    def follow(
-        self,
-        frame: Any,
-        event: str,
-        arg: Any,
-        type: Any = type,
-        int: Any = int,
-        low: int = _LOW,
-        high: int = _HIGH,
-        missing: Any = _MISSING,
-    ) -> Any:
+    def follow(self, frame: Any, event: str, arg: Any) -> Any:
         """The local trace function of its frame (``sys.settrace``), where None leaves it in place.
 
         ``sys.monitoring`` calls it too, with the line as argument. This is where the time goes.
@@ -1837,23 +1843,23 @@ class _Activation:
                 if changes:
                     data = plan.head + changes + b"\n"
             elif name:
-                value = frame.f_locals.get(name, missing)
+                value = (self.locals or frame.f_locals).get(name, _MISSING)
                 objects = self.objects
                 before = objects[index]
                 if value is not before:
-                    if type(value) is int and type(before) is int and low < value < high:
+                    if _type(value) is _int and _type(before) is _int and _LOW < value < _HIGH:
                         if value != before:
                             data = changed % value
                         objects[index] = value
                     else:
-                        data = plan.head + _changed(self, (index, name), value) + b"\n"
+                        data = plan.head + _changed(self, (index, name), value, self.now()) + b"\n"
             elif several:
                 data = plan.head + self.tracer._changes(self, frame, self.plan) + b"\n"
             if exact:
                 self.offset = frame.f_lasti
             self.plan = plan
             left = self.left
-            if left <= 0:
+            if not left:
                 self.tracer._event(self, data)
                 return None
             self.left = left - 1
@@ -2180,6 +2186,8 @@ class Tracer:
 
     def _begins(self, activation: _Activation, caller: Optional[_Activation], frame: Any) -> None:
         """What has run before, and will when it is left, by who called it."""
+        if _REFRESHED:
+            activation.locals = frame.f_locals
         activation.outside = caller is None or not _calls(caller, activation.function.code, frame.f_back)
         if activation.outside:
             self.stirred = True
@@ -2231,7 +2239,7 @@ class Tracer:
         """An event of ``sys.settrace`` that is no line."""
         try:
             if not self.on:
-                frame.f_trace = None
+                frame.f_trace = activation.locals = None
             elif event == "return":
                 if (
                     arg is None
@@ -2241,6 +2249,7 @@ class Tracer:
                     pass  # unwinding: the exception event has said so
                 else:
                     self._value(b"<", activation, frame, arg)
+                activation.locals = None
                 self._leave(activation)
             elif event == "exception":
                 if arg[0] is StopIteration and activation.function.opcode(frame.f_lasti) in _ENDS_ITERATION:
@@ -2253,9 +2262,10 @@ class Tracer:
                 raise
 
     def _value(self, mark: bytes, activation: _Activation, frame: Any, value: Any) -> None:
-        line = frame.f_lineno or 0
-        activation.ends(frame, activation.plan)
-        changes = self._changes(activation, frame, activation.plan)
+        line, plan = frame.f_lineno or 0, activation.plan
+        if plan.noise:
+            activation.ends(frame, plan)
+        changes = self._changes(activation, frame, plan)
         shown = _CONSTANTS.get(_id(value))
         if shown is None:
             kind = _type(value)
@@ -2266,7 +2276,7 @@ class Tracer:
             elif _shape(kind)[0] == _HELD:
                 shown = _of_held(value)
             else:
-                shown = _known(value, kind, self._now())[1]
+                shown = _known(value, kind, self._now() if self.stirred or _threads() else self.moment)[1]
         statement = activation.function.first.get(line, line)
         self._event(activation, b"%b%d %b%b\n" % (mark, statement, shown, changes))
 
@@ -2280,15 +2290,15 @@ class Tracer:
         have bound, and, where it may have changed objects, those whose value can change."""
         if activation.stirred:
             activation.stirred, self.stirred = False, True
-        look, live, moment = plan.look, _NO_PAIRS, -1
-        if activation.live:
-            moment = self._now()
-            if activation.moment != moment:
-                activation.moment = moment
+        look, live = plan.look, _NO_PAIRS
+        moment = self._now() if self.stirred or _threads() else self.moment
+        if activation.moment != moment:
+            activation.moment = moment
+            if activation.live:
                 live = (*activation.live,)
         if not look and not live:
             return b""
-        get = frame.f_locals.get
+        get = (activation.locals or frame.f_locals).get
         objects, cells = activation.objects, activation.function.cells
         found = []
         for pair in look:
@@ -2301,7 +2311,7 @@ class Tracer:
                     if value != before:
                         found.append((index, activation.function.prefixes[index] % value))
                 else:
-                    found.append((index, _changed(activation, pair, value)))
+                    found.append((index, _changed(activation, pair, value, moment)))
         for pair in live:
             if look and pair in look:
                 continue
@@ -2321,7 +2331,9 @@ class Tracer:
                         continue
                 if (before.frozen and pair not in cells) or _holds(value, before, moment):
                     continue
-            found.append((index, _changed(activation, pair, value)))
+                found.append((index, _changed(activation, pair, value, moment, before)))
+                continue
+            found.append((index, _changed(activation, pair, value, moment)))
         if _len(found) > 1:
             found.sort()
             return b"".join([change for _, change in found])
@@ -2429,6 +2441,8 @@ class Tracer:
             self._monitor.end()
         elif sys.gettrace() == self._hook:
             sys.settrace(None)
+            if self._current is not None:
+                self._current.locals = None
             frame: Any = _getframe(1)
             while frame is not None:  # before 3.10 a frame that is left traced has a line that stands still
                 if _follower(frame):
@@ -2490,7 +2504,7 @@ class Tracer:
                 return None
             if not _FORKS_ARE_SAID and not self._mine():
                 return None
-            activation, back = _follower(frame), frame.f_back
+            activation, back = None if frame.f_trace is None else _follower(frame), frame.f_back
             caller = None if back is None else _follower(back)
             if activation:
                 self._resume(activation, frame, caller)
@@ -2558,15 +2572,20 @@ def _goes_on(activation: _Activation, plan: _Plan, frame: Any, line: int) -> boo
     return False
 
 
-def _changed(activation: _Activation, pair: Tuple[int, str], value: Any) -> bytes:
-    """What is to be said of a local (its index and name) that is not the same atom as before."""
+def _changed(
+    activation: _Activation, pair: Tuple[int, str], value: Any, moment: int, broken: Optional[_Mark] = None
+) -> bytes:
+    """What is to be said of a local (its index and name) that is not the same atom as before. ``broken``: its
+    mark, where that is known not to hold any more."""
     index = pair[0]
     objects, texts = activation.objects, activation.texts
     before = objects[index]
     kind, was = _type(value), _type(before)
     if was is _Mark:
-        if before.kind is kind and _holds(value, before, activation.now()):
-            return b""
+        if before is not broken and before.kind is kind:
+            if _holds(value, before, moment):
+                return b""
+            broken = before
         was_live = before.live
     else:
         was_live = before is _OPAQUE
@@ -2575,7 +2594,7 @@ def _changed(activation: _Activation, pair: Tuple[int, str], value: Any) -> byte
     live = False
     if kind is str:
         objects[index] = value
-        text = _of_string(value)
+        text = (_strings.get(value) if _len(value) <= CHARS else None) or _of_string(value)
     elif value is _MISSING:
         if before is _MISSING:
             return b""
@@ -2587,8 +2606,8 @@ def _changed(activation: _Activation, pair: Tuple[int, str], value: Any) -> byte
     else:
         shape = (_shapes.get(_id(kind)) or _shape(kind))[0]
         if shape != _HELD:
-            objects[index], text = _known(value, kind, activation.now())
-            live = objects[index] is _OPAQUE or objects[index].live
+            mark, text = _known(value, kind, moment, broken)
+            objects[index], live = mark, mark is _OPAQUE or mark.live
         else:
             objects[index] = value
             text = _CONSTANTS.get(_id(value))
@@ -2605,7 +2624,7 @@ def _changed(activation: _Activation, pair: Tuple[int, str], value: Any) -> byte
     if text == texts[index]:
         return b""
     texts[index] = text
-    return b"\t%d=%b" % (index, text)
+    return activation.function.starts[index] + text
 
 
 class _Monitoring:
