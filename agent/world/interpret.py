@@ -8,7 +8,9 @@ is not listed, or costs too much, is ``CannotTell``: never a guess. What raises 
 from __future__ import annotations
 
 import ast
+import builtins
 import copy
+import hashlib
 import math
 import operator
 import re
@@ -35,11 +37,12 @@ class CannotTell(Exception):
 
 
 class Raised(Exception):
-    """Python would raise: ``kind`` is the exception's class name."""
+    """Python would raise: ``kind`` is the exception's class name, ``text`` its ``repr`` where the program
+    says what is in it (what Python says itself differs between versions)."""
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, text: str | None = None) -> None:
         super().__init__(kind)
-        self.kind = kind
+        self.kind, self.text = kind, text
 
 
 _BINARY = BINARY | {ast.LShift: operator.lshift, ast.RShift: operator.rshift}
@@ -105,13 +108,15 @@ _MATH = {
         "log10 log2 nan pi pow radians sin sqrt tan trunc"
     )
 }
+_HASHES = {name: getattr(hashlib, name) for name in ("md5", "sha1", "sha224", "sha256", "sha384", "sha512")}
 MODULES: dict[str, dict[str, Any]] = {
     "math": _MATH,
+    "hashlib": _HASHES,
     "string": {
         name: getattr(string, name) for name in string.__all__ if isinstance(getattr(string, name), str)
     },
 }
-"""What may be used of imported modules: functions of numbers, and constants."""
+"""What may be used of imported modules: functions of numbers and bytes, and constants."""
 _PURE = frozenset(id(f) for f in _MATH.values() if callable(f))
 
 
@@ -206,7 +211,8 @@ class Interpreter:
         except OverflowError as error:
             raise Raised("OverflowError") from error
         except Exception as error:
-            raise Raised(type(error).__name__) from error
+            text = repr(error) if isinstance(error, KeyError) else None
+            raise Raised(type(error).__name__, text) from error
 
     def evaluate(self, node: ast.expr) -> Any:
         """One expression, with errors as ``run`` has them."""
@@ -239,13 +245,33 @@ class Interpreter:
             return "branch", self.truth(self.value(node.test))
         elif isinstance(node, ast.Assert):
             if not self.truth(self.value(node.test)):
-                raise Raised("AssertionError")
+                raise self.exception(AssertionError, [] if node.msg is None else [node.msg])
+        elif isinstance(node, ast.Raise):
+            raise self.built(node.exc)
         elif isinstance(node, ast.Delete):
             for target in node.targets:
                 self.delete(target)
         elif not isinstance(node, (ast.Pass, ast.Break, ast.Continue, ast.Try)):
             raise CannotTell
         return "next", None
+
+    def built(self, node: ast.expr | None) -> Raised:
+        """``ValueError("x")``, of a class of Python's own."""
+        name, parts = node, []
+        if isinstance(node, ast.Call) and not node.keywords:
+            name, parts = node.func, node.args
+        kind = self.value(name) if isinstance(name, ast.Name) else None
+        if not isinstance(kind, type) or not issubclass(kind, Exception):
+            raise CannotTell
+        return self.exception(kind, parts)
+
+    def exception(self, kind: type[Exception], parts: list[ast.expr]) -> Raised:
+        try:
+            values = self._sequence(parts)
+            self.shown(values)
+        except CannotTell:
+            return Raised(kind.__name__)
+        return Raised(kind.__name__, f"{kind.__name__}({', '.join(map(repr, values))})")
 
     def assign(self, target: ast.expr, value: Any) -> None:
         if isinstance(target, ast.Name):
@@ -538,6 +564,10 @@ class Interpreter:
 
     def _attribute(self, node: ast.Attribute) -> Any:
         owner = self.value(node.value)
+        if isinstance(owner, _Digest):
+            if node.attr not in ("hexdigest", "digest"):
+                raise CannotTell
+            return _Function(owner.hexdigest if node.attr == "hexdigest" else owner.digest)
         if isinstance(owner, Module):
             if node.attr not in MODULES[owner.name]:
                 raise CannotTell
@@ -556,10 +586,24 @@ class Interpreter:
             values, named = self.arguments(node, self.argument)
             return self.call_program(node.func.id, values, named)
         function = self.value(node.func)
+        node = self.without_order(function, node)
         values, named = self.arguments(node)
         if isinstance(function, (_Method, _Function)):
             return function(*values, **named)
         return self.builtin(function, values, named)
+
+    def without_order(self, function: Any, node: ast.Call) -> ast.Call:
+        """``sorted(list(x))`` is ``sorted(x)``, also where ``x`` is a set, whose order is not known."""
+        inner = node.args[0] if len(node.args) == 1 else None
+        listed = isinstance(inner, ast.Call) and len(inner.args) == 1 and not inner.keywords
+        if function not in (sorted, len, set) or not listed:
+            return node
+        assert isinstance(inner, ast.Call)
+        if not isinstance(inner.func, ast.Name) or self.of_program(inner.func.id):
+            return node
+        if self.value(inner.func) not in (list, tuple):
+            return node
+        return ast.Call(node.func, inner.args, node.keywords)
 
     def of_program(self, name: str) -> bool:
         if name in self.values:
@@ -595,6 +639,10 @@ class Interpreter:
             ):
                 raise CannotTell
             return function(*values, **named)
+        if function in _HASHES.values():
+            if named or [type(v) for v in values] not in ([], [bytes]):
+                raise Raised("TypeError") if [type(v) for v in values] == [str] else CannotTell
+            return _Digest(function(*values))
         if id(function) not in _ALLOWED:
             raise CannotTell
         alone = function in (sorted, min, max) and "key" not in named
@@ -727,6 +775,13 @@ class Module:
         self.name = name
 
 
+class _Digest:
+    """A hash, until it is written out."""
+
+    def __init__(self, made: Any) -> None:
+        self.digest, self.hexdigest = made.digest, made.hexdigest
+
+
 class _Unknown:
     """An argument that is not known."""
 
@@ -756,7 +811,12 @@ class _Items:
         raise TypeError("no length")
 
 
-BUILTINS: Mapping[str, Any] = _BUILTINS | {"print": _Function(lambda *values, **named: None)}
+_EXCEPTIONS = {
+    name: kind
+    for name, kind in vars(builtins).items()
+    if isinstance(kind, type) and issubclass(kind, Exception) and kind.__name__ == name
+}
+BUILTINS: Mapping[str, Any] = _BUILTINS | _EXCEPTIONS | {"print": _Function(lambda *values, **named: None)}
 
 
 def read_plain(text: str) -> Any:

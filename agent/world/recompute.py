@@ -9,6 +9,7 @@ share one object, so what an in-place change may reach through another name is l
 from __future__ import annotations
 
 import ast
+import builtins
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +25,7 @@ from agent.world.interpret import (
     read_plain,
 )
 from agent.world.legality import Activation, Finding, activation, only
+from agent.world.same import same
 from agent.world.story import Story, stored_names
 from agent.world.trace import Frame, Trace
 from agent.world.values import Opaque, read_value
@@ -73,6 +75,20 @@ def contradicts(value: Any, text: str) -> bool:
     return not same
 
 
+def is_other_exception(raised: Raised, text: str) -> bool:
+    """Whether a predicted exception cannot be the one that is raised: by class, and by what it is made of
+    where the program (and not Python's version) says that."""
+    seen = read_value(text)
+    if not isinstance(seen, Opaque) or not issubclass(getattr(builtins, seen.type_name, int), BaseException):
+        return False
+    if seen.type_name != raised.kind:
+        return True
+    if raised.text is None or seen.cut:
+        return False
+    made, said = (f"({t.partition('(')[2].rpartition(')')[0]},)" for t in (raised.text, text))
+    return same_value(made, said) is False
+
+
 def _text(value: Any) -> str | None:
     return repr(value) if plain(value) else None
 
@@ -110,6 +126,8 @@ class _Recomputed:
     def __post_init__(self) -> None:
         self.key = activation(self.story.frames[self.indices[0]])
         stored = stored_names(list(ast.iter_child_nodes(self.unit.node)))
+        self.own = stored.union(self.unit.parameters) - {".0"}
+        """Names that only this call binds."""
         self.outside = {n: v for n, v in self.story.outside.items() if n not in stored}
         nested = [n for n in ast.walk(self.unit.node) if isinstance(n, (ast.Nonlocal, ast.Global))]
         # A return inside of these comes to other lines first, and its event is theirs.
@@ -126,14 +144,26 @@ class _Recomputed:
                 # A statement of several lines, or with an inlined comprehension, gives several events, and
                 # takes effect with the last.
                 while after < len(self.indices) and self.inside(after, node):
+                    yield from self.unchanged(after - 1, after, stored_names(_header(node)))
                     after += 1
             if after >= len(self.indices):
                 return
             if here.event == "line":
                 yield from self.step(position, after, node)
-            elif here.event == "call" and self.frame(after).event == "line":
-                yield from self.unchanged(position, after, set())
+            else:
+                yield from self.begun(position, after)
             position = after
+
+    def begun(self, position: int, after: int) -> Iterator[Finding]:
+        """The state where a call begins, or goes on: as it was, but for what others can change."""
+        here, then = self.frame(position), self.frame(after)
+        node = self.unit.headers.get(here.line)
+        bound = self.own if node is None else stored_names(_header(node))
+        if here.event == "return" and then.event == "call":
+            yield from self.unchanged(position, after, bound | (set(self.state(position)) - self.own))
+        elif here.event == "call" and then.event == "line":
+            first = position == 0 and not self.unit.resumes
+            yield from self.unchanged(position, after, set() if first else bound, in_place=not first)
 
     def frame(self, position: int) -> Frame:
         return self.story.frames[self.indices[position]]
@@ -160,7 +190,14 @@ class _Recomputed:
             if isinstance(self.unit.node, ast.Lambda):
                 yield from self.returned(interpreter.final(self.unit.node.body), here, after)
                 return
-            if node is None or self.repeats(node):
+            if isinstance(node, ast.For) and self.repeats(node):
+                yield from self.loop_on_one_line(node, interpreter, position, after)
+                return
+            if node is None:  # a ``case`` or ``except``
+                if then.event == "line":
+                    yield from self.unchanged(position, after, self.own - set(self.unit.parameters))
+                return
+            if self.repeats(node):
                 return
             if here.line in self.unit.rows:
                 yield from self.row(self.unit.rows[here.line], interpreter, position, after)
@@ -184,7 +221,7 @@ class _Recomputed:
             way, value = interpreter.run(node)
             yield from self.outcome(way, value, interpreter, node, position, after)
         except Raised as raised:
-            yield from self.raised(raised.kind, position, after)
+            yield from self.raised(raised, position, after)
         except CannotTell:
             if node is not None and then.event == "line":
                 yield from self.unchanged(position, after, stored_names([*_header(node)]))
@@ -289,11 +326,13 @@ class _Recomputed:
         elif then.event == "return" and then.value is not None and contradicts(value, then.value):
             yield self.finding(after, "return", here, _shown(value), _cut(then.value), value=_text(value))
 
-    def raised(self, kind: str, position: int, after: int) -> Iterator[Finding]:
+    def raised(self, raised: Raised, position: int, after: int) -> Iterator[Finding]:
         here, then = self.frame(position), self.frame(after)
         if then.event != "exception":
             found = f"{then.event} at line {then.line}"
-            yield self.finding(after, "exception", here, kind, found)
+            yield self.finding(after, "exception", here, raised.kind, found)
+        elif then.value is not None and is_other_exception(raised, then.value):
+            yield self.finding(after, "exception", here, raised.text or raised.kind, _cut(then.value))
 
     def row(
         self, row: Sequence[ast.stmt], interpreter: Interpreter, position: int, after: int
@@ -322,7 +361,7 @@ class _Recomputed:
             if ways[0] != "next" or isinstance(inner, (ast.Break, ast.Continue)):
                 break
         here, then = self.frame(position), self.frame(after)
-        if (not value and node.orelse) or then.event == "exception":
+        if not value and node.orelse:
             return
         if ways[0] == "return" and then.event == "line":
             if not self.detours:
@@ -333,26 +372,21 @@ class _Recomputed:
     # loops
 
     def loop(self, node: ast.For, interpreter: Interpreter, position: int, after: int) -> Iterator[Finding]:
-        then = self.frame(after)
-        names = {n.id for n in ast.walk(node.iter) if isinstance(n, ast.Name)}
-        state = self.state(position)
-        inputs = {name: state.get(name) for name in names}
-        record = self.loops.get(node.lineno)
-        if record is None or not self.came_from(node, position):
-            record = self.loops[node.lineno] = _Loop(self.items(node.iter, interpreter), 0, inputs)
-        choices: list[list[Any]] = [record.items] if record.items is not None else []
-        if choices and inputs != record.inputs:
-            # The list may have been changed under way, or the name bound to another one.
-            now = self.items(node.iter, self.interpreter(position, after, []))
-            backwards = any(isinstance(n, ast.Name) and n.id == "reversed" for n in ast.walk(node.iter))
-            choices = [] if now is None or backwards else [*choices, now]
-        taken, record.taken = record.taken, record.taken + 1
+        here, then = self.frame(position), self.frame(after)
+        choices, taken = self.round(node, interpreter, position, after)
         lines = self.unit.branches[node.lineno]
         targets = stored_names([node.target])
         may_change = any(may_change_others(part, ()) for part in (node.iter, node.target)) or any(
             key in self.story.changing
             for key in self.story.called_between(self.key, self.indices[position], self.indices[after])
         )
+        if then.event == "exception" and choices:
+            items = choices[0]
+            more = taken < len(items)
+            if not more or self.assigned(node.target, items[taken], position) is not None:
+                said = f"one more round with {_shown(items[taken])}" if more else "the loop to end"
+                yield self.finding(after, "exception", here, said, _cut(then.value))
+            return
         if not choices or then.event not in ("line", "return"):
             if then.event == "line":
                 yield from self.unchanged(position, after, targets, in_place=may_change)
@@ -366,7 +400,55 @@ class _Recomputed:
             wrong = wrong or bad
         yield from wrong
         if then.event == "line" and not wrong:
-            yield from self.unchanged(position, after, targets, in_place=may_change)
+            bound = targets if any(taken < len(items) for items in choices) else set()
+            yield from self.unchanged(position, after, bound, in_place=may_change)
+
+    def round(
+        self, node: ast.For, interpreter: Interpreter, position: int, after: int
+    ) -> tuple[list[list[Any]], int]:
+        """What the items of a loop may be (nothing: not known), and how many of them were taken before."""
+        names = {n.id for n in ast.walk(node.iter) if isinstance(n, ast.Name)}
+        state = self.state(position)
+        inputs = {name: state.get(name) for name in names}
+        record = self.loops.get(node.lineno)
+        if record is None or not self.came_from(node, position):
+            record = self.loops[node.lineno] = _Loop(self.items(node.iter, interpreter), 0, inputs)
+        choices: list[list[Any]] = [record.items] if record.items is not None else []
+        if choices and inputs != record.inputs:
+            # The list may have been changed under way, or the name bound to another one.
+            now = self.items(node.iter, self.interpreter(position, after, []))
+            backwards = any(isinstance(n, ast.Name) and n.id == "reversed" for n in ast.walk(node.iter))
+            choices = [] if now is None or backwards else [*choices, now]
+        record.taken += 1
+        return choices, record.taken - 1
+
+    def loop_on_one_line(
+        self, node: ast.For, interpreter: Interpreter, position: int, after: int
+    ) -> Iterator[Finding]:
+        """``for x in y: z += x`` is one event a round."""
+        here, then = self.frame(position), self.frame(after)
+        choices, taken = self.round(node, interpreter, position, after)
+        simple = all(isinstance(part, (ast.Assign, ast.AugAssign, ast.Expr)) for part in node.body)
+        if len(choices) != 1 or then.event != "line" or node.orelse or not simple:
+            return
+        if taken >= len(choices[0]):
+            if then.line == node.lineno and not self.again(node):
+                yield self.finding(after, "item", here, f"the loop to end after {taken} rounds", "one more")
+            return
+        if then.line != node.lineno:
+            said = f"one more round with {_shown(choices[0][taken])}"
+            yield self.finding(after, "item", here, said, f"line {then.line}")
+            return
+        interpreter.assign(node.target, choices[0][taken])
+        for part in node.body:
+            interpreter.run(part)
+        yield from self.compare(interpreter, node, position, after)
+
+    def again(self, node: ast.For) -> bool:
+        """Whether a loop may be reached anew from its own end."""
+        return any(
+            node.lineno in self.unit.successors.get(n, ()) for n in self.unit.successors if n != node.lineno
+        )
 
     def item(
         self,
@@ -391,22 +473,27 @@ class _Recomputed:
             right = {name: repr(items[taken])} if name and plain(items[taken]) else {}
             yield self.finding(after, "item", here, said, found, right, to=only(lines[0]) if right else None)
             return
-        other = Interpreter(self.state(position), self.outside, _no_calls)
-        try:
-            other.assign(node.target, items[taken])
-        except (CannotTell, Raised, TypeError, ValueError):
-            return
-        for name, value in other.changed.items():
+        for name, value in (self.assigned(node.target, items[taken], position) or {}).items():
             text = self.state(after).get(name)
             if text is None or contradicts(value, text):
                 said = f"{name} = {_shown(value)}"
                 came = f"{name} = {_cut(text)}"
                 yield self.finding(after, "item", here, said, came, {name: repr(value)})
 
+    def assigned(self, target: ast.expr, item: Any, position: int) -> dict[str, Any] | None:
+        """The names that a loop binds for an item; None where that is not known."""
+        interpreter = Interpreter(self.state(position), self.outside, _no_calls)
+        try:
+            interpreter.assign(target, item)
+        except (CannotTell, Raised, TypeError, ValueError):
+            return None
+        return interpreter.changed
+
     def came_from(self, node: ast.For, position: int) -> bool:
         """Whether the event before was in the body of this loop, so that this is its next round."""
-        lines = [self.frame(p) for p in range(position - 1, -1, -1) if self.frame(p).event == "line"][:1]
-        return bool(lines) and node.body[0].lineno <= lines[0].line <= (node.body[-1].end_lineno or 0)
+        frames = (self.frame(p) for p in range(position - 1, -1, -1))
+        last = next((frame.line for frame in frames if frame.event == "line"), 0)
+        return node.body[0].lineno <= last <= (node.body[-1].end_lineno or 0)
 
     @staticmethod
     def items(node: ast.expr, interpreter: Interpreter) -> list[Any] | None:
@@ -428,23 +515,24 @@ class _Recomputed:
     ) -> Iterator[Finding]:
         """The state after a line that could be computed."""
         here, state = self.frame(position), self.state(after)
-        loose = _loose(interpreter)
+        changes = interpreter.mutated
+        olds = [before for _, before in changes]
+        twice = any(old == other for n, old in enumerate(olds) for other in olds[:n])  # maybe one object
+        touched = {n for n, v in interpreter.values.items() if any(_holds(v, c) for c, _ in changes)}
         for name, value in interpreter.values.items():
             text = state.get(name)
             bound = name in interpreter.changed
-            direct = any(value is container for container, _ in interpreter.mutated)
-            if name in loose or name in self.shared or interpreter.is_old(value):
+            if name in self.shared or interpreter.is_old(value) or (twice and name in touched):
                 continue
             if text is None:
                 if bound:
                     said = f"{name} = {_shown(value)}"
                     right = {name: repr(value)} if plain(value) else {}
                     yield self.finding(after, "value", here, said, f"no {name}", right)
-            elif (bound or direct) and contradicts(value, text):
+            elif (bound or name in touched) and contradicts(value, text) and _unlike(value, text, changes):
                 said, came = f"{name} = {_shown(value)}", f"{name} = {_cut(text)}"
                 yield self.finding(after, "value", here, said, came, {name: repr(value)})
-        changed = set(interpreter.changed) | interpreter.unbound | stored_names([*_header(node)])
-        changed |= {n for n, v in interpreter.values.items() if any(v is c for c, _ in interpreter.mutated)}
+        changed = set(interpreter.changed) | interpreter.unbound | stored_names([*_header(node)]) | touched
         open_ = bool(interpreter.mutated) or interpreter.stale
         yield from self.unchanged(position, after, changed, in_place=open_)
 
@@ -507,25 +595,35 @@ def _fixed(value: Any) -> bool:
     return not isinstance(value, (list, dict, set, bytearray))
 
 
-def _loose(interpreter: Interpreter) -> set[str]:
-    """Names whose value holds a changed container beside another that was equal: they may be one object."""
-    result = set()
-    for container, before in interpreter.mutated:
-        for name, value in interpreter.values.items():
-            if value is container:
-                continue
-            inner = list(_containers(value))
-            if any(c is container for c in inner) and any(c is not container and c == before for c in inner):
-                result.add(name)
-    return result
-
-
-def _containers(value: Any) -> Iterator[Any]:
+def _holds(value: Any, container: Any) -> bool:
+    """Whether a value is a container, or has it in it."""
+    if value is container:
+        return True
     items = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
-    for item in items:
-        if isinstance(item, (list, dict, set, tuple)):
-            yield item
-            yield from _containers(item)
+    return any(_holds(item, container) for item in items)
+
+
+Changes = Sequence[tuple[Any, Any]]
+"""Containers that were changed, each with a copy of what it was."""
+
+
+def _unlike(value: Any, text: str, changes: Changes) -> bool:
+    """Whether a text is not that of a value in which some containers were changed: what was equal to one of
+    them may be the same object, and have changed too."""
+    seen = read_value(text)
+    return isinstance(seen, Opaque) or _parts_differ(value, seen, changes)
+
+
+def _parts_differ(value: Any, seen: Any, changes: Changes) -> bool:
+    changed = any(value is container for container, _ in changes)
+    for container, before in () if changed else changes:
+        if type(value) is type(before) and value == before and same(container, seen) is not False:
+            return False
+    if type(value) is type(seen) and isinstance(value, (list, tuple)) and len(value) == len(seen):
+        return any(_parts_differ(a, b, changes) for a, b in zip(value, seen, strict=True))
+    if isinstance(value, dict) and isinstance(seen, dict) and value.keys() == seen.keys():
+        return any(_parts_differ(value[key], seen[key], changes) for key in value)
+    return same(value, seen) is False
 
 
 def _bound(node: ast.FunctionDef, values: list[Any], named: dict[str, Any]) -> dict[str, Any]:
@@ -560,11 +658,38 @@ class _Comprehended(_Recomputed):
         node = self.node
         items = self.given()
         simple = len(node.generators) == 1 and self.unit.first == self.unit.last
+        bound = stored_names(ast.iter_child_nodes(node))
         taken = -1
+        yield from self.around()
         for position in range(len(self.indices) - 1):
-            if self.frame(position).event == "line" and simple and items is not None:
+            event, following = self.frame(position).event, self.frame(position + 1).event
+            if event == "line" and following == "line":
+                yield from self.unchanged(position, position + 1, bound)
+            elif event != "line":
+                yield from self.begun(position, position + 1)
+            if event == "line" and simple and items is not None:
                 taken += 1
-                yield from self.round(node, items, taken, position)
+                yield from self.one(node, items, taken, position)
+
+    def around(self) -> Iterator[Finding]:
+        """The names of the function around it, where it is called from there."""
+        index = self.story.caller.get(self.key)
+        unit = None if index is None else self.story.unit(activation(self.story.frames[index]))
+        place = self.unit.qualname.rpartition(".")[0].removesuffix(".<locals>")
+        if index is None or unit is None or unit.is_nameless or unit.qualname != place:
+            return
+        if self.is_disturbed(unit, activation(self.story.frames[index]), index):
+            return
+        here = self.story.frames[index]
+        for name, text in self.story.states[index].items():
+            seen = self.state(0).get(name, text)
+            try:
+                value = read_plain(text)
+            except CannotTell:
+                continue
+            if contradicts(value, seen):
+                said, came = f"{name} = {_cut(text)} as around it", f"{name} = {_cut(seen)}"
+                yield Finding(self.indices[0], "arguments", here.line, said, came, {name: text})
 
     def given(self) -> list[Any] | None:
         """The items that it is given, from the state of the caller; None where they are not known."""
@@ -594,7 +719,7 @@ class _Comprehended(_Recomputed):
         parts = _header(statement) if statement is not None else [unit.node]
         return any(may_change_before(part, self.node) for part in parts)
 
-    def round(
+    def one(
         self,
         node: Comprehension,
         items: list[Any],
@@ -603,11 +728,12 @@ class _Comprehended(_Recomputed):
     ) -> Iterator[Finding]:
         """One line event: an item is taken, and the next event shows it, yields for it, or returns."""
         here, then = self.frame(position), self.frame(position + 1)
-        if then.event == "exception":
-            return
         head = node.generators[0]
         if taken >= len(items):
-            if then.event == "line":
+            if then.event == "exception":
+                if not (then.value or "").startswith("StopIteration"):
+                    yield self.finding(position + 1, "exception", here, "the loop to end", _cut(then.value))
+            elif then.event == "line":
                 said = f"the loop to end after {len(items)} items"
                 yield self.finding(position + 1, "item", here, said, "one more round")
             elif isinstance(node, ast.GeneratorExp):
@@ -622,23 +748,33 @@ class _Comprehended(_Recomputed):
         except (CannotTell, Raised, TypeError, ValueError):
             return
         self.bound[self.indices[position]] = dict(inner.changed)
-        if then.event == "line":
-            for name, value in inner.changed.items():
-                text = self.state(position + 1).get(name)
+        shown = position + (1 if then.event == "line" else 2)  # after a yield, where it goes on
+        if shown < len(self.indices) and self.frame(shown).event in ("line", "call"):
+            for name, value in self.bound[self.indices[position]].items():
+                text = self.state(shown).get(name)
                 if text is None or contradicts(value, text):
                     said = f"{name} = {_shown(value)}"
-                    yield self.finding(position + 1, "item", here, said, f"{name} = {_cut(text)}")
-        if not isinstance(node, ast.GeneratorExp):
-            if then.event == "return":
-                said = f"one more round with {_shown(items[taken])}"
-                yield self.finding(position + 1, "item", here, said, "a return")
+                    yield self.finding(shown, "item", here, said, f"{name} = {_cut(text)}")
+        listed = not isinstance(node, ast.GeneratorExp)
+        if listed and then.event == "return":
+            said = f"one more round with {_shown(items[taken])}"
+            yield self.finding(position + 1, "item", here, said, "a return")
             return
+        parts = [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]
         try:
             kept = all(inner.truth(inner.evaluate(test)) for test in head.ifs)
-            value = inner.final(node.elt) if kept else None
-        except (CannotTell, Raised):
+            value = [inner.final(part) for part in parts].pop() if kept else None
+        except Raised as raised:
+            yield from self.raised(raised, position, position + 1)
             return
-        if kept and then.event == "line":
+        except CannotTell:
+            return
+        if then.event == "exception":
+            said = f"no exception for {_shown(items[taken])}"
+            yield self.finding(position + 1, "exception", here, said, _cut(then.value))
+        elif listed:
+            return
+        elif kept and then.event == "line":
             yield self.finding(position + 1, "return", here, f"to yield {_shown(value)}", "the next item")
         elif kept:
             yield from self.returned(value, here, position + 1)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+from dataclasses import replace
+
 import pytest
 
 from agent.world.check import check
 from agent.world.cwm import read_cwm, render_cwm, stripped_of_tokens
 from agent.world.flow import Program
+from agent.world.trace import Trace
 from tests.agent.world.recording import record
 
 TRUE = {
@@ -48,6 +52,44 @@ def main():
     flat = [x for row in m for x in row if x % 2]
     held = {k: [j for j in range(k)] for k in (1, 2)}
     return turned, steps, flat, held, i
+""",
+    "what is equal may be one object": """
+def main():
+    row = [0, 0]
+    grid, other = [row, row, row[:]], [[0, 0] for _ in "ab"]
+    grid[0][1] += 5
+    other[1][0] = 7
+    same = grid[0]
+    same[0], grid[1][0] = 1, 2
+    return grid, other
+""",
+    "generators that go on": """
+def numbers(n):
+    for i in range(n):
+        got = yield i
+        n += got or 0
+
+def main():
+    g, m = numbers(4), 2
+    seen = [next(g), g.send(3), g.send(5), next(g)]
+    half = (x / m for x in seen if x)
+    m = 4
+    return next(half), sum(half), sum(abs(x - m) for x in seen)
+""",
+    "loops on one line, and cases": """
+def main():
+    t = 0
+    for i in range(2):
+        for j in range(1, i + 2): t += j
+    match t:
+        case 0:
+            t = "none"
+        case int(n) if n > 3:
+            t = n
+        case _:
+            t = None
+    for t in sorted(set("aba")): pass
+    return t
 """,
     "statements on one line": """
 def main():
@@ -127,3 +169,51 @@ def test_nothing_is_flagged_in_a_true_trace(name: str) -> None:
         reading = read_cwm(written, program)
         assert reading.complete
         assert [f.text for f in check(reading.trace, program, strange=reading.strange).findings] == []
+
+
+WRONG = {
+    "an exception that is none": ("for x in y:\n        z = x", "line", 3, ("exception", "KeyError(1)")),
+    "another exception": ("z = y[7]", "exception", 2, ("exception", "KeyError(7)")),
+    "another message": (
+        "raise ValueError(f'no {y[0]}')",
+        "exception",
+        2,
+        ("exception", "ValueError('no 2')"),
+    ),
+    "an inner list": ("d = {'a': [[0, 0], [0, 0]]}\n    d['a'][1][0] += 4\n    z = d", "line", 4, "d"),
+    "a loop on one line": ("z = 0\n    for x in y: z += x\n    y = z", "line", 3, "z"),
+    "a free name of a generator": ("z = sum(x * k for x in y)", "call", 2, "k"),
+    "an item of a generator": ("z = sum(x * k for x in y)", "call", 2, "x"),
+    "a hash": ("import hashlib\n    z = hashlib.md5(b'x').hexdigest()\n    y = z", "line", 4, "z"),
+    "a sorted set": ("z = sorted(list(set(y + y)))\n    y = z", "line", 3, "z"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_step_is_named(name: str) -> None:
+    """Would catch a kind of error that checking is blind to, and blame that falls on a later frame."""
+    body, event, line, change = WRONG[name]
+    call = "    try:\n        f([1, 2], 3)\n    except Exception:\n        pass\n"
+    source = f"def f(y, k):\n    {body}\n\ndef main():\n{call}"
+    frames = list(record(source).frames)
+    at = [n for n, f in enumerate(frames) if (f.event, f.line) == (event, line) and f.function != "main"]
+    if isinstance(change, str):
+        index = next(n for n in at if change in frames[n].locals)
+        right = frames[index].locals.get(change)
+        frames[index] = replace(frames[index], locals={**frames[index].locals, change: wrong(right)})
+    else:
+        index = at[0]
+        frames[index:] = [
+            replace(frames[index], event="exception", line=frames[index - 1].line, locals={}, value=change[1])
+        ]
+    first = check(Trace(tuple(frames)), Program(source, "m.py")).first
+    assert first is not None
+    assert first.index == index
+
+
+def wrong(text: str | None) -> str:
+    """Another value of the same kind."""
+    value = ast.literal_eval(text or "0")
+    if isinstance(value, int):
+        return repr(value + 1)
+    return repr({"a": [[0, 0], [0, 4]]} if isinstance(value, dict) else [*value, *value[-1:]])
