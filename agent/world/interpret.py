@@ -596,7 +596,7 @@ class Interpreter:
         """``sorted(list(x))`` is ``sorted(x)``, also where ``x`` is a set, whose order is not known."""
         inner = node.args[0] if len(node.args) == 1 else None
         listed = isinstance(inner, ast.Call) and len(inner.args) == 1 and not inner.keywords
-        if function not in (sorted, len, set) or not listed:
+        if function not in (sorted, set) or not listed:
             return node
         assert isinstance(inner, ast.Call)
         if not isinstance(inner.func, ast.Name) or self.of_program(inner.func.id):
