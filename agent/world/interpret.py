@@ -27,6 +27,8 @@ MAX_SECONDS = 1.0
 _MAX_WIDTH = 1000
 _MAX_BITS = 10_000
 _MAX_DEPTH = 40
+_SIZE_A_STEP = 100
+"""Items or characters of a value that is made, for which one step more is counted: so memory is bounded."""
 
 Call = Callable[[str, list[Any], dict[str, Any]], Any]
 """Answers a call of a function of the program (name, arguments), or raises CannotTell."""
@@ -57,6 +59,7 @@ _IN_PLACE: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
 _ATOMS = (int, float, complex, bool, str, bytes, type(None))
 _SETS = (set, frozenset)
 _MUTABLE = (list, dict, set, bytearray)
+_SIZED = (str, bytes, list, tuple, dict, set, frozenset)
 
 
 def _words(text: str) -> frozenset[str]:
@@ -367,9 +370,12 @@ class Interpreter:
         if self.depth > 200:
             raise CannotTell
         try:
-            return method(node)
+            result = method(node)
         finally:
             self.depth -= 1
+        if type(result) in _SIZED and not isinstance(node, (ast.Name, ast.Constant)):
+            self.tick(len(result) // _SIZE_A_STEP)
+        return result
 
     def _constant(self, node: ast.Constant) -> Any:
         return node.value
@@ -656,6 +662,10 @@ class Interpreter:
             raise CannotTell
         if function in (range, bytes) and any(isinstance(v, int) and abs(v) > MAX_SIZE for v in values):
             raise CannotTell
+        if function is sum and values and not isinstance(values[0], _SETS):
+            values = [list(self.items(values[0])), *values[1:]]
+            joined = sum(len(v) for v in values[0] if isinstance(v, (list, tuple)))
+            self.tick(len(values[0]) * joined // _SIZE_A_STEP)  # each sum is made anew
         if function is pow:
             self.guard(ast.Pow(), values[0], values[1] if len(values) > 1 else 0)
         if function is round and len(values) > 1 and isinstance(values[1], int) and abs(values[1]) > 400:
@@ -705,6 +715,10 @@ class Interpreter:
         texts = len(values) > 1 and isinstance(values[1], str)
         if name == "replace" and texts and (len(owner) + 1) * (len(values[1]) + 1) > MAX_SIZE:
             raise CannotTell
+        if name == "translate" and values and isinstance(values[0], dict):
+            longest = max((len(v) for v in values[0].values() if isinstance(v, str)), default=1)
+            if len(owner) * longest > MAX_SIZE:
+                raise CannotTell
         if name == "format":
             for _, field, spec, _ in string.Formatter().parse(owner):
                 if field and not re.fullmatch(r"\w+", field):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -136,7 +137,7 @@ class _Recomputed:
 
     def findings(self) -> Iterator[Finding]:
         position = 0
-        while position + 1 < len(self.indices):
+        while position + 1 < len(self.indices) and time.monotonic() < self.story.until:
             here = self.frame(position)
             after = position + 1
             node = self.unit.headers.get(here.line)
@@ -662,6 +663,8 @@ class _Comprehended(_Recomputed):
         taken = -1
         yield from self.around()
         for position in range(len(self.indices) - 1):
+            if time.monotonic() > self.story.until:
+                return
             event, following = self.frame(position).event, self.frame(position + 1).event
             if event == "line" and following == "line":
                 yield from self.unchanged(position, position + 1, bound)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import time
 from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
@@ -13,12 +14,16 @@ from agent.world.interpret import BUILTINS, MODULES, Module
 from agent.world.legality import Activation, activation, by_activation
 from agent.world.trace import Trace, states
 
+MAX_SECONDS = 60.0
+"""How long a trace is looked at; what is left then is left open."""
+
 
 class Story:
     """A trace of a program, by call."""
 
     def __init__(self, trace: Trace, program: Program) -> None:
         self.frames, self.program = trace.frames, program
+        self.until = time.monotonic() + MAX_SECONDS
         self.states = states(trace.frames)
         self.calls = by_activation(trace)
         self.caller: dict[Activation, int] = {}

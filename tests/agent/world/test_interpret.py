@@ -135,6 +135,11 @@ def test_what_is_not_listed_is_not_told(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
+        "sum([[1]] * 100000, [])",
+        "('a' * 90000).translate({97: 'x' * 90000})",
+        "[[0] * 99999 for i in range(40000)]",
+        "[('x' * 99999)[:] for i in range(40000)]",
+        "(lambda f, n: f(f, n))(lambda f, n: f(f, n - 1) + f(f, n - 1) if n else 1, 30)",
         "9 ** 9 ** 9",
         "'x' * 10 ** 10",
         "[0] * 10 ** 9",
