@@ -116,7 +116,7 @@ def ask(target: str, call: str) -> Asked:
     if file.exists() and not file.is_file():
         raise UsageError(f"{file} is no file", cure="name a Python file")
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror}", cure="name a Python file") from error
     except UnicodeDecodeError as error:
@@ -139,11 +139,24 @@ def ask(target: str, call: str) -> Asked:
         ) from error
     if not isinstance(tree, ast.Call):
         raise UsageError(f"{call!r} is no call", cure='such as --call "f(1, 2)"')
+    if not _may_call(tree, function):
+        raise UsageError(
+            f"{call!r} does not call {function}", cure=f'such as --call "{function.rpartition(".")[2]}(...)"'
+        )
     line = call.strip() if "\n" not in call.strip() else ast.unparse(tree)
     taken = {n.id for n in ast.walk(known.tree) if isinstance(n, ast.Name)} | set(functions)
     entry = next(n for n in ("main", "traced_main", "fixbug_traced_main") if n not in taken)
     source = f"{text.rstrip()}\n\n\ndef {entry}(): {MARKER}\n    return {line}\n"
     return Asked(file, function, line, Program(source, file.name), source, entry, text)
+
+
+def _may_call(tree: ast.expr, function: str) -> bool:
+    """Whether an expression names a function, as far as that can be told: special methods and functions
+    within functions are called without it."""
+    name = function.rpartition(".")[2]
+    if "<locals>" in function or (name.startswith("__") and "." in function):
+        return True
+    return any(name in (getattr(n, "id", ""), getattr(n, "attr", "")) for n in ast.walk(tree))
 
 
 def read_sample(asked: Asked, text: str) -> Sample:

@@ -128,7 +128,7 @@ def _recorded(asked: Asked, path: Path) -> Sample:
             )
         if path.exists() and not path.is_file():
             raise UsageError(f"the prediction {path} is no file", cure="name a text file")
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"the prediction {path} cannot be read: {error}", cure="name a text file") from error
     return read_sample(asked, text)

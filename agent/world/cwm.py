@@ -33,6 +33,8 @@ from agent.world.trace import Event, Frame, Trace, states
 
 MARKER = "# << START_OF_TRACE"
 UNCHANGED = ".."
+MAX_STARTS = 50
+"""Places at which a trace may begin."""
 _FRAME, _ACTION, _ARG = "<|frame_sep|>", "<|action_sep|>", "<|arg_sep|>"
 _TOKENS: dict[Event, str] = {
     "call": "<|call_sep|>",
@@ -73,7 +75,9 @@ def is_cwm(text: str) -> bool:
     """Whether a text looks like this format, with or without its special tokens."""
     if any(token in text for token in (_FRAME, _ACTION, *_TOKENS.values())):
         return True
-    return bool(re.search(r'^\{(?:"[^"\n]+": "(?:[^"\\\n]|\\.)*"(?:, )?)*\}[ \t]*[^\s{}",\]]', text, re.M))
+    return bool(
+        re.search(r'^[ \t]*\{(?:"[^"\n]+": "(?:[^"\\\n]|\\.)*"(?:, )?)*\}[ \t]*[^\s{}",\]]', text, re.M)
+    )
 
 
 def context_of(prompt: str) -> str:
@@ -160,7 +164,7 @@ def read_cwm(text: str, program: Program, *, answer_expected: bool = False, ende
     """
     native = _ACTION in text or any(token in text for token in _TOKENS.values())
     resolver = _Resolver(program)
-    raws = list(_native(text) if native else _bare(text))
+    raws = list(_native(text) if native else _bare(text, program))
     for number, (raw, _) in enumerate(raws):
         after = raws[number + 1][0] if number + 1 < len(raws) else None
         if resolver.ended:
@@ -221,11 +225,13 @@ def _chunk(chunk: str) -> _Raw | None:
     return _Raw(event or "return", None, source.rstrip("\n"), decoded)
 
 
-def _bare(text: str) -> Iterator[tuple[_Raw, int]]:
+def _bare(text: str, program: Program) -> Iterator[tuple[_Raw, int]]:
     """Frames of the format without its special tokens, each with the offset at which it ends."""
-    found = re.search(r"^[ \t]*\{", text, re.M)
-    at = found.end() - 1 if found else len(text)
+    at = _begins(text, program)
     while at < len(text):
+        blank = re.compile(r"\s*(?=\{)").match(text, at)
+        if blank and not text.startswith('"', text.find("\n", blank.end()) + 1):
+            at = blank.end()  # blank lines, or a line that is indented; with a value below, it is source
         if text[at] == "{":
             decoded, end = _decode(text, at)
             newline = text.find("\n", end)
@@ -246,6 +252,17 @@ def _bare(text: str) -> Iterator[tuple[_Raw, int]]:
             if text.startswith("\n", at) and re.match(r"\n(?:\{|[^\n]+\n\")", text[at : at + 4000]):
                 at += 1
         yield raw, at
+
+
+def _begins(text: str, program: Program) -> int:
+    """Where the first frame is: an object with a line of the source behind it, which prose may hold too."""
+    places = [found.end() - 1 for found in re.finditer(r"^[ \t]*\{", text, re.M)]
+    for at in places[:MAX_STARTS]:
+        names, end = _decode(text, at)
+        behind = text[end : end + 1000].split("\n", 1)[0]
+        if isinstance(names, dict) and any(same_text(line, behind) for line in program.lines if line.strip()):
+            return at
+    return next(iter(places), len(text))
 
 
 def _decode(text: str, at: int) -> tuple[Any, int]:

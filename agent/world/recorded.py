@@ -42,16 +42,18 @@ def read_prediction(text: str, program: Program) -> Recorded:
     Besides the formats themselves, a JSON object that holds an answer as ``model_output`` is read, with the
     ``prompt`` that it answers: one that asks for an ``[ANSWER]`` makes an answer without one cut.
     """
-    row = _object(text)
-    if row is not None and isinstance(row.get("model_output"), str):
+    row = _json(text)
+    if isinstance(row, str):
+        return _read(row, program, False)  # the whole of it as one JSON string
+    if isinstance(row, dict) and isinstance(row.get("model_output"), str):
         expected = "[ANSWER]" in str(row.get("prompt") or "")
         return _read(row["model_output"], program, expected)
     return _read(text, program, False)
 
 
 def _read(text: str, program: Program, answer_expected: bool) -> Recorded:
-    first = _object(text.lstrip().split("\n", 1)[0])
-    if first is not None and "fixbug_trace" in first:
+    first = _json(text.lstrip().split("\n", 1)[0])
+    if isinstance(first, dict) and "fixbug_trace" in first:
         return _lines(text, program)
     if is_cwm(text):
         reading = read_cwm(text, program, answer_expected=answer_expected)
@@ -66,12 +68,11 @@ def _read(text: str, program: Program, answer_expected: bool) -> Recorded:
     )
 
 
-def _object(text: str) -> dict[str, Any] | None:
+def _json(text: str) -> Any:
     try:
-        found = json.loads(text)
+        return json.loads(text)
     except (ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) else None
 
 
 def _lines(text: str, program: Program) -> Recorded:

@@ -43,6 +43,14 @@ def test_right_and_wrong(fixbug: Fixbug) -> None:
     assert (found["predicted"], found["observed"]) == ("6", "7")
 
 
+def test_files_that_begin_with_a_mark(fixbug: Fixbug) -> None:
+    """Would catch a byte order mark, as Windows' editors write it, taken for something to read."""
+    (fixbug.folder / "m.py").write_text(CODE, encoding="utf-8-sig")
+    (fixbug.folder / "p.txt").write_text(TRACE, encoding="utf-8-sig")
+    done = fixbug("simulate", "m.py::f", "--call", "f(2, 3)", "--prediction", "p.txt")
+    assert done.status == 0, done.err
+
+
 def test_what_cannot_be_simulated(fixbug: Fixbug) -> None:
     """Would catch a traceback or silence for a mistyped function, call or file."""
     (fixbug.folder / "m.py").write_text(CODE)
@@ -50,6 +58,7 @@ def test_what_cannot_be_simulated(fixbug: Fixbug) -> None:
     given = ("--call", "f(2, 3)", "--prediction", "p.txt")
     fixbug.refused(fixbug("simulate", "m.py::g", *given), 2, "no function g", "there are: f")
     fixbug.refused(fixbug("simulate", "m.py::f", "--call", "f(", *given[2:]), 2, "does not parse")
+    fixbug.refused(fixbug("simulate", "m.py::f", "--call", "g(2)", *given[2:]), 2, "does not call f")
     fixbug.refused(fixbug("simulate", "issue.md::f", *given), 2, "not Python")
     fixbug.refused(fixbug("simulate", "m.py::f", *given[:3], "none.txt"), 2, "cannot be read")
     fixbug.refused(fixbug("simulate", "m.py::f", *given), 2, "no known format")

@@ -217,3 +217,31 @@ def test_generators_that_take_turns_are_told_apart_by_their_state() -> None:
     program = Program(RESUMED, "m.py")
     trace = record(RESUMED)
     assert told(read_cwm(render_cwm(trace, program), program).trace) == told(trace)
+
+
+BRACES = """\
+def f(k):
+    try:
+        {}[k]
+    except KeyError:
+        return k
+
+def main(): # << START_OF_TRACE
+    return f("a")
+"""
+
+
+def test_what_stands_around_a_stripped_trace() -> None:
+    """Would catch source in prose, blank lines and indents taken for frames, or frames taken for them."""
+    program = Program(BRACES, "m.py")
+    bare = stripped_of_tokens(render_cwm(record(BRACES), program))
+    plain = read_cwm(bare + "\nSo.", program)
+    assert plain.complete
+    assert not plain.strange
+    for text in (
+        f"```python\n{BRACES}```\n{{it}} goes on:\n\n{bare}\nSo.",
+        bare.replace("\n{", "\n\n{") + "\nSo.",
+        bare.replace("\n{", "\n   {") + "\nSo.",
+    ):
+        assert is_cwm(text)
+        assert read_cwm(text, program).trace == plain.trace
