@@ -46,7 +46,7 @@ def _show(standing: Standing, console: Console) -> None:
     told, tasks = _number(standing.count, "prediction"), _number(standing.instances, "task")
     head = f"{standing.simulator}: {told} on {tasks}"
     console.print(Text(printable(head + left_out), style="bold"))
-    table = Table(box=box.SIMPLE_HEAD)
+    table = Table(box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
     table.add_column("\ncode with", no_wrap=True)
     for title in ("\ntold", "un-\nknown"):
         table.add_column(title, justify="right", no_wrap=True)

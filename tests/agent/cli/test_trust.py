@@ -32,7 +32,7 @@ def test_without_runs(fixbug: Fixbug) -> None:
 
 
 def test_with_runs(fixbug: Fixbug) -> None:
-    """A record that is not counted, or that is told without its counts and intervals."""
+    """A record that is not counted, or that is told without its counts and intervals, or with cut ones."""
     _runs(fixbug.folder)
     broken = fixbug.folder / "runs" / "zzz" / "task" / "1"
     broken.mkdir(parents=True)
@@ -40,6 +40,7 @@ def test_with_runs(fixbug: Fixbug) -> None:
     done = fixbug("trust", "runs")
     assert done.status == 0, done.err
     assert "zzz" in done.out
+    assert "…" not in done.out
     assert "stop spending compute on: code with loops, where it says broken: 40 of 40" in done.out
     assert "never to trust it on: code with strings, where it says holds: 0 of 20" in done.out
     found = fixbug("trust", "runs", "--json").object()
