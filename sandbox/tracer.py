@@ -166,6 +166,8 @@ def _describe(value: Any, depth: int, nodes: List[int], inside: bool) -> str:
         if found and [*map(_id, map(_type, map(_first, found)))].count(_STR) == _len(found):
             parts = ["%s=%s" % (k, _describe(v, depth - 1, nodes, True)) for k, v in found[:ITEMS]]
             return "<%s %s%s>" % (name, " ".join(parts), " ..." if _len(found) > ITEMS else "")
+    if shape == _BASED and helper is not _args_of:
+        return "%s(%s)" % (name, _underlying(value, helper, depth, nodes))
     if kind is list:
         return "[%s]" % _items(value, list, depth, nodes)
     if kind is tuple:
@@ -1458,10 +1460,10 @@ _REFRESHED = _VERSION < (3, 11)  # a frame's dictionary of locals, before each c
 
 _Pairs = Tuple[Tuple[int, str], ...]
 _NO_PAIRS: _Pairs = ()
-_Step = Tuple["_Plan", bytes, bytes, int, str, bool, bool, Any]
+_Step = Tuple["_Plan", bytes, bytes, int, Optional[str], Optional[Tuple[bool, Any]]]
 """The next plan; the event where nothing changed, and where an integer did; index and name of the local that
-the statement may bind, where it is one (else 0, ""); whether it is several; whether the offset counts; its
-``noise``"""
+the statement may bind (0 and "" where there is none, 0 and None where there are several); whether the offset
+counts and the statement's ``noise``, where either is so"""
 
 
 class _Missing:
@@ -1500,9 +1502,10 @@ class _Plan:
 
     def step(self, plan: "_Plan") -> "_Step":
         """From this statement to ``plan``'s, where it is always followed by that."""
-        several, (index, name) = _len(self.look) > 1, self.look[0] if _len(self.look) == 1 else (0, "")
+        index, name = self.look[0] if _len(self.look) == 1 else (0, None if self.look else "")
         changed = plan.head + b'\t%d="%%d"\n' % index
-        return plan, plan.head + b"\n", changed, index, name, several, plan.exact, self.noise
+        more = (plan.exact, self.noise) if plan.exact or self.noise else None
+        return plan, plan.head + b"\n", changed, index, name, more
 
     def again(self) -> "_Plan":
         """For a generator that goes on: the same statement will bind, and is announced anew."""
@@ -1835,39 +1838,43 @@ class _Activation:
                 if step is None:
                     self.tracer._line(self, frame, line)
                 return None
-            plan, data, changed, index, name, several, exact, noise = step
-            if noise and (noise is True or not self.holds(frame, noise)):
-                self.stirred = True
+            plan, data, changed, index, name, more = step
+            if more is not None:
+                exact, noise = more
+                if noise and (noise is True or not self.holds(frame, noise)):
+                    self.stirred = True
+                if exact:
+                    self.offset = frame.f_lasti
             if self.live and (self.stirred or self.tracer.stirred or self.moment != self.tracer.moment):
                 changes = self.tracer._changes(self, frame, self.plan)
                 if changes:
                     data = plan.head + changes + b"\n"
             elif name:
-                value = (self.locals or frame.f_locals).get(name, _MISSING)
                 objects = self.objects
                 before = objects[index]
+                try:
+                    value = (self.locals or frame.f_locals)[name]
+                except KeyError:
+                    value = _MISSING
                 if value is not before:
-                    if _type(value) is _int and _type(before) is _int and _LOW < value < _HIGH:
+                    if _type(value) is _type(before) is _int and _LOW < value < _HIGH:
                         if value != before:
                             data = changed % value
                         objects[index] = value
                     else:
                         data = plan.head + _changed(self, (index, name), value, self.now()) + b"\n"
-            elif several:
+            elif name is None:
                 data = plan.head + self.tracer._changes(self, frame, self.plan) + b"\n"
-            if exact:
-                self.offset = frame.f_lasti
             self.plan = plan
             left = self.left
-            if not left:
-                self.tracer._event(self, data)
-                return None
-            self.left = left - 1
-            try:
-                self.write(data)
-            except ValueError:  # the file has to grow
-                self.left = left
-                self.tracer._event(self, data)
+            if left:
+                self.left = left - 1
+                try:
+                    self.write(data)
+                    return None
+                except ValueError:  # the file has to grow
+                    self.left = left
+            self.tracer._event(self, data)
         except Exception as error:
             if not self.tracer._failed(error):
                 raise
@@ -2320,7 +2327,10 @@ class Tracer:
             before = objects[index]
             if value is before:
                 continue
+            broken = None
             if _type(before) is _Mark and _type(value) is before.kind:
+                if before.frozen and pair not in cells:
+                    continue
                 if before.owner:  # the commonest, without a call
                     if before.seen == moment and before.owner == _id(value):
                         continue
@@ -2329,11 +2339,10 @@ class Tracer:
                     parts = value if size <= ITEMS else value[:ITEMS]
                     if size == before.size and [*map(_id, parts)] == before.ids and not before.others:
                         continue
-                if (before.frozen and pair not in cells) or _holds(value, before, moment):
+                if _holds(value, before, moment):
                     continue
-                found.append((index, _changed(activation, pair, value, moment, before)))
-                continue
-            found.append((index, _changed(activation, pair, value, moment)))
+                broken = before
+            found.append((index, _changed(activation, pair, value, moment, broken)))
         if _len(found) > 1:
             found.sort()
             return b"".join([change for _, change in found])
