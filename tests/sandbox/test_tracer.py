@@ -522,6 +522,27 @@ def test_the_program_does_not_notice(tmp_path: Path, interpreter: str) -> None:
     assert minor >= 9 or "stack" in lines[-1]["limits"]
 
 
+def test_a_call_that_met_the_cap_keeps_nothing_alive(tmp_path: Path, interpreter: str) -> None:
+    """Would catch locals that are held from the cap on because their call was the last to be recorded."""
+    source = """
+    import weakref
+
+    class Thing:
+        pass
+
+    def lifetime():
+        thing = Thing()
+        for i in range(100):
+            pass
+        return weakref.ref(thing)
+
+    def main():
+        assert lifetime()() is None
+    """
+    lines = trace(tmp_path, source, interpreter, max_frames=40)
+    assert "frames" in lines[-1]["limits"]
+
+
 def test_a_probe_hands_back_its_value_and_says_where(tmp_path: Path, interpreter: str) -> None:
     """Would catch a probe that changes what it wraps, or one lost behind the frame cap."""
     source = """
