@@ -1,5 +1,5 @@
 """Control flow of a Python source, line by line: which line can follow which, in the terms of
-``sys.settrace`` (Python 3.8 on; where versions differ, both ways are allowed).
+``sys.settrace`` (Python 3.10 on; where versions differ, both ways are allowed).
 
 A *unit* is what becomes a frame: a function, a class body, a lambda, a comprehension.
 """
@@ -7,6 +7,7 @@ A *unit* is what becomes a frame: a function, a class body, a lambda, a comprehe
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -83,7 +84,9 @@ class Unit:
         where the iterator says it by raising).
         """
         ways = self.handlers.get(line, _NONE)
-        loops = isinstance(self.headers.get(line), (ast.For, ast.AsyncFor))
+        looping = (ast.For, ast.AsyncFor, *_COMPREHENSIONS)  # Python 3.12 on, comprehensions are inlined
+        node = self.headers.get(line)
+        loops = node is not None and any(isinstance(part, looping) for part in ast.walk(node))
         ends = loops or self.is_comprehension or line in self.yields
         if ends and raised is not None and raised.startswith(("StopIteration", "StopAsyncIteration")):
             ways |= self.successors.get(line, _NONE)
@@ -122,7 +125,10 @@ class Program:
     def _names(self) -> dict[str, list[Unit]]:
         names: dict[str, list[Unit]] = {}
         for unit in self.units:
-            names.setdefault(unit.qualname.replace(".<locals>", ""), []).append(unit)
+            name = unit.qualname.replace(".<locals>", "")
+            # From Python 3.12 on, a comprehension is no part of the name of what is in it.
+            for known in {name, re.sub(r"<(?:list|set|dict)comp>\.", "", name)}:
+                names.setdefault(known, []).append(unit)
         return names
 
     def text(self, line: int) -> str:

@@ -10,7 +10,7 @@ import pytest
 from agent.world.check import check
 from agent.world.cwm import read_cwm, render_cwm, stripped_of_tokens
 from agent.world.flow import Program
-from agent.world.trace import Trace
+from agent.world.trace import Frame, Trace
 from tests.agent.world.recording import record
 
 TRUE = {
@@ -217,3 +217,24 @@ def wrong(text: str | None) -> str:
     if isinstance(value, int):
         return repr(value + 1)
     return repr({"a": [[0, 0], [0, 4]]} if isinstance(value, dict) else [*value, *value[-1:]])
+
+
+def test_inlined_comprehensions() -> None:
+    """Would catch a lambda in a comprehension, and the end of one, taken for wrong where Python 3.12 has made
+    the comprehension part of the function."""
+    source = "def main():\n    a = [(lambda q: q + x)(1) for x in It()]\n    return a, (lambda q: 5)(2)\n"
+    name = "main.<locals>.<lambda>"
+    frames = (
+        Frame("call", "main", "m.py", 1),
+        Frame("line", "main", "m.py", 2),
+        Frame("call", name, "m.py", 2, 1, locals={"q": "1", "x": "3"}),
+        Frame("line", name, "m.py", 2, 1),
+        Frame("return", name, "m.py", 2, 1, value="4"),
+        Frame("exception", "main", "m.py", 2, value="StopIteration()"),
+        Frame("line", "main", "m.py", 3, locals={"a": "[4]"}),
+        Frame("call", name, "m.py", 3, 1, visit=2, locals={"q": "2"}),
+        Frame("line", name, "m.py", 3, 1, visit=2),
+        Frame("return", name, "m.py", 3, 1, visit=2, value="5"),
+        Frame("return", "main", "m.py", 3, value="([4], 5)"),
+    )
+    assert [f.text for f in check(Trace(frames), Program(source, "m.py")).findings] == []
