@@ -1832,14 +1832,13 @@ class _Activation:
         if event != "line":
             return self.tracer._other(self, frame, event, arg)
         try:
-            line = arg or frame.f_lineno
-            step = self.plan.steps.get(line)
+            step = self.plan.steps.get(arg or frame.f_lineno)
             if not step:
                 if step is None:
-                    self.tracer._line(self, frame, line)
+                    self.tracer._line(self, frame, arg or frame.f_lineno)
                 return None
             plan, data, changed, index, name, more = step
-            if more is not None:
+            if more:
                 exact, noise = more
                 if noise and (noise is True or not self.holds(frame, noise)):
                     self.stirred = True
@@ -1857,7 +1856,7 @@ class _Activation:
                 except KeyError:
                     value = _MISSING
                 if value is not before:
-                    if _type(value) is _type(before) is _int and _LOW < value < _HIGH:
+                    if _type(value) is _type(before) is _int and value.bit_length() < 64:
                         if value != before:
                             data = changed % value
                         objects[index] = value
