@@ -19,6 +19,9 @@ _SHOWING = {
     "repr", "reversed", "set", "sorted", "str", "sum", "tuple", "zip", "approx", "deque", "array",
 }  # fmt: skip
 """Functions that give what they are given, or nearly so."""
+_OF_MODULES = {"approx", "array", "deque", "float", "int", "max", "min", "str", "sum"}
+"""Those that modules have too (``np.array``). Others behind a dot are methods: ``query.filter(pk=3)`` shows
+nothing of what it gives."""
 _FILLING = {"append", "add", "extend", "insert", "update", "setdefault", "write", "write_text", "write_bytes"}
 
 
@@ -189,10 +192,10 @@ class Origins:
             yield from call.args
         elif isinstance(call.func, ast.Attribute):
             place = self.flow.place(call.func.value)
-            if place is not None and name not in _SHOWING:
+            if place is not None and not _shows(call):
                 yield from (value for value in self._bound(place) if isinstance(value, _WRITTEN))
                 yield from self._filled.get(place, [])
-        elif not (name in _SHOWING or name[:1].isupper()):
+        elif not (_shows(call) or name[:1].isupper()):
             found.elsewhere = True
 
     def _shown(self, call: ast.Call) -> Iterator[ast.AST]:
@@ -200,18 +203,23 @@ class Origins:
         name = last_name(call.func)
         if name in self._functions:
             return
-        if isinstance(call.func, ast.Attribute) and name not in _SHOWING and not name[:1].isupper():
+        if isinstance(call.func, ast.Attribute) and not _shows(call) and not name[:1].isupper():
             receiver = call.func.value
             if isinstance(receiver, _WRITTEN):
                 yield receiver
             if isinstance(receiver, (ast.Constant, ast.JoinedStr)):
                 yield from call.args
-        elif name in _SHOWING or name[:1].isupper():
+        elif _shows(call) or name[:1].isupper():
             yield from call.args
             yield from (keyword.value for keyword in call.keywords)
 
 
 _WRITTEN = (ast.Constant, ast.JoinedStr, ast.List, ast.Tuple, ast.Dict, ast.Set, ast.ListComp)
+
+
+def _shows(call: ast.Call) -> bool:
+    """Whether it calls one of ``_SHOWING``."""
+    return last_name(call.func) in (_OF_MODULES if isinstance(call.func, ast.Attribute) else _SHOWING)
 
 
 def _compares(node: ast.AST) -> bool:

@@ -143,6 +143,8 @@ SHOWN = {
     "        self.want = 917345\n"
     "    def test_it(self):\n        assert f(1) == self.want\n        self.want = None\n",
     "items beside each other": "def test_it():\n    assert all(a == b for a, b in zip(f(1), [917345]))\n",
+    "an array of cases": "def test_it():\n    for n in [917345, 3]:\n"
+    "        assert f(1) == np.array([n, f(2)])\n",
     "starred names": "def test_it():\n    x, *wanted = 1, 917345\n    assert f(x) == wanted\n",
     "a condition with a name": "def test_it():\n    ok = f(1) == 917345\n    assert ok\n",
     "a helper that compares": "def good(got):\n    return got == 917345\ndef test_it():\n"
@@ -167,6 +169,16 @@ def test_what_stays_in_sight_is_said(name: str) -> None:
     source = f"import pytest\nfrom mod import f\n{SHOWN[name]}"
     probed = probe_test("tests/test_mod.py", source, f"tests/test_mod.py{node}")
     assert SECRET not in probed.blind or probed.unmasked
+
+
+def test_a_method_does_not_show_what_it_gives() -> None:
+    """Catches an input of a method that shares its name with a built-in (`filter`) being called an expected
+    value: tests of queries would never be blind."""
+    source = (
+        "class TestIt(TestCase):\n    def test_it(self):\n        for n in [917345, 3]:\n"
+        "            self.assertCountEqual(Rows.objects.filter(n), [self.first])\n"
+    )
+    assert probe_test("t.py", source, "t.py::TestIt::test_it").unmasked == ()
 
 
 @pytest.mark.parametrize(
