@@ -53,7 +53,7 @@ import threading
 import time
 import types
 from json.encoder import encode_basestring_ascii as _quote
-from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple
 
 # Tests mock builtins, ``os`` and ``time``: everything needed while they run is bound here.
 _open, _close, _fallocate = os.open, os.close, getattr(os, "posix_fallocate", None)
@@ -61,7 +61,8 @@ _truncate, _getpid, _clock = os.ftruncate, os.getpid, time.monotonic
 _get_ident, _getframe, _threads = threading.get_ident, sys._getframe, _thread._count
 _id, _type, _len, _repr, _sorted, _range, _str, _min, _max = id, type, len, repr, sorted, range, str, min, max
 _int = int
-_mmap, _islice, _first = mmap.mmap, itertools.islice, operator.itemgetter(0)
+_mmap, _islice, _count, _first = mmap.mmap, itertools.islice, itertools.count, operator.itemgetter(0)
+_next = next
 _dumps = __import__("json").JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
 CHARS, ITEMS, DEPTH, NODES = 80, 8, 2, 32
@@ -1473,15 +1474,17 @@ class _Missing:
 _MISSING = _Missing()
 
 
-class _Plan:
-    """What is known of a statement that was announced: where it may lead, and what it may bind."""
+class _Plan(dict):  # type: ignore[type-arg]  # typing.Dict is another thing in 3.6
+    """What is known of a statement that was announced: what it may bind, and where it may lead, which is line
+    of the next event → the ``_Step``, or () where it is none."""
 
     __slots__ = (
         "calls", "exact", "head", "kept", "look", "needs", "noise",
-        "silent", "statement", "steps", "suspended", "within",
+        "silent", "statement", "suspended", "within",
     )  # fmt: skip
 
     def __init__(self, statement: int, silent: Any, exact: bool, look: _Pairs, noise: Any = True) -> None:
+        super().__init__()
         self.statement, self.silent, self.exact = statement, silent, exact
         self.calls: Dict[int, _Call] = {}
         """by their offsets, of what may change what it likes the first that may run, where that is a call, or
@@ -1495,8 +1498,6 @@ class _Plan:
         """whether it may change an object; else what it needs to change none, where it needs anything"""
         self.needs: Optional[_Needs] = None
         """what it needs to change none but by ``calls``"""
-        self.steps: Dict[int, Any] = {}
-        """line of the next event → the ``_Step``, or () where it is none"""
         self.kept = False
         self.suspended: Optional[_Plan] = None
 
@@ -1829,10 +1830,10 @@ class _Activation:
 
         ``sys.monitoring`` calls it too, with the line as argument. This is where the time goes.
         """
-        if event != "line":
+        if event is not _LINE and event != "line":
             return self.tracer._other(self, frame, event, arg)
         try:
-            step = self.plan.steps.get(arg or frame.f_lineno)
+            step = self.plan.get(arg or frame.f_lineno)
             if not step:
                 if step is None:
                     self.tracer._line(self, frame, arg or frame.f_lineno)
@@ -1931,6 +1932,7 @@ def _in_forked_children(action: Callable[[], None]) -> None:
 
 
 _OPAQUE = _Missing()
+_LINE = sys.intern("line")
 _RETURN_VALUE = dis.opmap["RETURN_VALUE"]
 _CACHE = dis.opmap.get("CACHE", -1)
 _STARRED, _DOUBLE_STARRED, _SUSPENDS = 0x4, 0x8, 0x20 | 0x80 | 0x200  # of co_flags (inspect.CO_…)
@@ -2008,7 +2010,8 @@ class Tracer:
         self._known: Dict[int, Any] = {}
         self._sources: Dict[str, _Source] = {}
         self._ids: Dict[Tuple[str, str, int], int] = {}
-        self._visits: Dict[Tuple[str, str], int] = {}
+        self._visits: Dict[Tuple[str, str], Iterator[int]] = {}
+        """counters, like the next: no two threads are given the same number"""
         self._depths: Dict[int, int] = {}
         self._live: Dict[int, _Activation] = {}
         self._held: List[Any] = []
@@ -2016,7 +2019,7 @@ class Tracer:
         self._owner, self._shared, self._stray = 0, False, False
         self._granted = 0  # how many events the current activation may write by itself
         self._timed = 0  # at this count of events the clock is looked at
-        self._numbers = 0
+        self._numbers = _count(1)
         self._deadline = 0.0
         self._before: Any = None
         tool = _free_tool() if monitoring is not False else None
@@ -2178,10 +2181,8 @@ class Tracer:
             self.limits.setdefault("depth", "calls deeper than %d were not followed" % self.max_depth)
             self.stirred = True
             return None
-        visit = self._visits.get(function.key, 0) + 1
-        self._visits[function.key] = visit
-        self._numbers += 1
-        activation = _Activation(self, self._numbers, function, depth, visit)
+        visits = self._visits.get(function.key) or self._visits.setdefault(function.key, _count(1))
+        activation = _Activation(self, _next(self._numbers), function, depth, _next(visits))
         self._depths[thread] = depth + 1
         if thread != self._owner:
             self._share()
@@ -2232,7 +2233,7 @@ class Tracer:
             if _goes_on(activation, plan, frame, line):
                 return
         elif before.kept:
-            before.steps[line] = before.step(plan)
+            before[line] = before.step(plan)
         activation.raised = False
         if plan.exact:
             activation.offset = frame.f_lasti
@@ -2572,7 +2573,7 @@ def _goes_on(activation: _Activation, plan: _Plan, frame: Any, line: int) -> boo
         return bool(offset > activation.offset and (statement != line or line + 1 in function.first))
     low, high = plan.silent
     if not high:
-        activation.plan.steps[line] = ()
+        activation.plan[line] = ()
         return True
     if low <= now <= high and offset > activation.offset:
         activation.plan = activation.plan.but(function.full)
