@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
+from sandbox.engine import connect
+from sandbox.errors import EngineError
+
 if TYPE_CHECKING:
     from docker import DockerClient
 
@@ -40,13 +43,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @functools.cache
 def engine_problem() -> str:
     """Why no Docker engine can be used, or an empty string."""
-    import docker
     from docker.errors import DockerException
 
     try:
-        client = docker.from_env(timeout=10)
-    except DockerException as error:
-        return f"no Docker engine answers: {error}"
+        client = connect(timeout=10)  # leaves no socket behind where it fails
+    except EngineError as error:
+        return str(error)
     try:
         client.ping()
     except (DockerException, OSError) as error:
