@@ -69,7 +69,6 @@ CHARS, ITEMS, DEPTH, NODES = 80, 8, 2, 32
 """Bounds on one value: characters of a string, items of a container, nesting, values in all."""
 
 _MAX_PROBES = 2000
-_LOW, _HIGH = -(1 << 63), 1 << 63  # integers between are shown as they are
 _RESERVE = 1 << 18  # bytes kept back for probes, outcomes and the end, when frames fill the file
 _CHUNK = 1 << 20
 
@@ -1830,7 +1829,7 @@ class _Activation:
 
         ``sys.monitoring`` calls it too, with the line as argument. This is where the time goes.
         """
-        if event is not _LINE and event != "line":
+        if event is not _LINE and event != "line":  # one text on all Pythons so far
             return self.tracer._other(self, frame, event, arg)
         try:
             step = self.plan.get(arg or frame.f_lineno)
@@ -1857,7 +1856,7 @@ class _Activation:
                 except KeyError:
                     value = _MISSING
                 if value is not before:
-                    if _type(value) is _type(before) is _int and value.bit_length() < 64:
+                    if _type(value) is _type(before) is _int and value.bit_length() <= 64:
                         if value != before:
                             data = changed % value
                         objects[index] = value
@@ -2283,7 +2282,7 @@ class Tracer:
             elif _shape(kind)[0] == _HELD:
                 shown = _of_held(value)
             else:
-                shown = _known(value, kind, self._now() if self.stirred or _threads() else self.moment)[1]
+                shown = _known(value, kind, self.moment)[1]
         statement = activation.function.first.get(line, line)
         self._event(activation, b"%b%d %b%b\n" % (mark, statement, shown, changes))
 
@@ -2313,7 +2312,7 @@ class Tracer:
             value = get(name, _MISSING)
             before = objects[index]
             if value is not before:
-                if _type(value) is int and _type(before) is int and _LOW < value < _HIGH:
+                if _type(value) is _type(before) is _int and value.bit_length() <= 64:
                     objects[index] = value
                     if value != before:
                         found.append((index, activation.function.prefixes[index] % value))
@@ -2598,18 +2597,18 @@ def _changed(
         was_live = before.live
     else:
         was_live = before is _OPAQUE
-        if was is int and _LOW < before < _HIGH:
+        if was is _int and before.bit_length() <= 64:
             texts[index] = None
     live = False
     if kind is str:
         objects[index] = value
-        text = (_strings.get(value) if _len(value) <= CHARS else None) or _of_string(value)
+        text = _of_string(value)
     elif value is _MISSING:
         if before is _MISSING:
             return b""
         objects[index] = _MISSING
         text = None
-    elif kind is int and _LOW < value < _HIGH:
+    elif kind is _int and value.bit_length() <= 64:
         objects[index] = value
         text = None
     else:
