@@ -62,6 +62,7 @@ _get_ident, _getframe, _threads = threading.get_ident, sys._getframe, _thread._c
 _id, _type, _len, _repr, _sorted, _range, _str, _min, _max = id, type, len, repr, sorted, range, str, min, max
 _int = int
 _mmap, _islice, _count, _first = mmap.mmap, itertools.islice, itertools.count, operator.itemgetter(0)
+_length = operator.length_hint
 _next = next
 _dumps = __import__("json").JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
@@ -846,6 +847,10 @@ def _only_inlined(function: Any) -> Set[str]:
 # --- the record -------------------------------------------------------------------------------
 
 
+_Write = Callable[[bytes], int]
+_NO_TURN: Iterator[_Write] = iter(())
+
+
 class _Record:
     """A file that grows by memory map: what is in it survives any death of the process."""
 
@@ -853,7 +858,7 @@ class _Record:
         self.path, self.limit, self.pid = path, limit, _getpid()
         self.lock = threading.RLock()  # re-entrant: a signal handler may record in the middle of a probe
         self.map: Optional[mmap.mmap] = None
-        self.write: Callable[[bytes], int] = _nowhere
+        self.write: _Write = _nowhere
         """Append bytes: one call, which no other thread and no signal cuts in two. ValueError where full."""
         self.size = 0
         with open(path, "wb"):
@@ -912,10 +917,6 @@ class _Record:
 
 def _nowhere(data: bytes) -> int:
     return 0
-
-
-def _full(data: bytes) -> int:
-    raise ValueError
 
 
 # --- what a statement may change ----------------------------------------------------------------
@@ -1500,6 +1501,9 @@ class _Plan(dict):  # type: ignore[type-arg]  # typing.Dict is another thing in 
         self.kept = False
         self.suspended: Optional[_Plan] = None
 
+    def __missing__(self, line: int) -> None:
+        """Not known yet."""
+
     def step(self, plan: "_Plan") -> "_Step":
         """From this statement to ``plan``'s, where it is always followed by that."""
         index, name = self.look[0] if _len(self.look) == 1 else (0, None if self.look else "")
@@ -1780,7 +1784,6 @@ class _Activation:
     __slots__ = (
         "depth",
         "function",
-        "left",
         "live",
         "locals",
         "moment",
@@ -1793,8 +1796,8 @@ class _Activation:
         "stirred",
         "texts",
         "tracer",
+        "turn",
         "visit",
-        "write",
     )
 
     def __init__(self, tracer: "Tracer", number: int, function: _Function, depth: int, visit: int) -> None:
@@ -1820,9 +1823,8 @@ class _Activation:
         self.outside = True
         """whether more than the statement of a followed caller runs before it and after"""
         self.plan, self.offset, self.raised = function.entry, -1, False
-        self.left = 0
-        self.write: Callable[[bytes], int] = _nowhere
-        """how many events it may write without asking: others' have their turn when this is 0"""
+        self.turn = _NO_TURN
+        """what it may write its next events with, without asking: while empty, others have their turn"""
 
     def follow(self, frame: Any, event: str, arg: Any) -> Any:
         """The local trace function of its frame (``sys.settrace``), where None leaves it in place.
@@ -1832,7 +1834,7 @@ class _Activation:
         if event is not _LINE and event != "line":  # one text on all Pythons so far
             return self.tracer._other(self, frame, event, arg)
         try:
-            step = self.plan.get(arg or frame.f_lineno)
+            step = self.plan[arg or frame.f_lineno]
             if not step:
                 if step is None:
                     self.tracer._line(self, frame, arg or frame.f_lineno)
@@ -1840,7 +1842,7 @@ class _Activation:
             plan, data, changed, index, name, more = step
             if more:
                 exact, noise = more
-                if noise and (noise is True or not self.holds(frame, noise)):
+                if noise and not self.stirred and (noise is True or not self.holds(frame, noise)):
                     self.stirred = True
                 if exact:
                     self.offset = frame.f_lasti
@@ -1856,7 +1858,7 @@ class _Activation:
                 except KeyError:
                     value = _MISSING
                 if value is not before:
-                    if _type(value) is _type(before) is _int and value.bit_length() <= 64:
+                    if _type(value) is _int and self.texts[index] is None and value.bit_length() <= 64:
                         if value != before:
                             data = changed % value
                         objects[index] = value
@@ -1865,14 +1867,12 @@ class _Activation:
             elif name is None:
                 data = plan.head + self.tracer._changes(self, frame, self.plan) + b"\n"
             self.plan = plan
-            left = self.left
-            if left:
-                self.left = left - 1
-                try:
-                    self.write(data)
+            try:
+                for write in self.turn:  # takes one, where it is its turn
+                    write(data)
                     return None
-                except ValueError:  # the file has to grow
-                    self.left = left
+            except ValueError:  # the file has to grow
+                self.tracer._granted -= 1
             self.tracer._event(self, data)
         except Exception as error:
             if not self.tracer._failed(error):
@@ -2016,7 +2016,10 @@ class Tracer:
         self._held: List[Any] = []
         self._current: Optional[_Activation] = None
         self._owner, self._shared, self._stray = 0, False, False
-        self._granted = 0  # how many events the current activation may write by itself
+        self._writes: List[_Write] = []
+        """as many as the current activation, or who takes over from it, may write events without asking"""
+        self._turn = iter(self._writes)
+        self._granted = 0  # how many they were
         self._timed = 0  # at this count of events the clock is looked at
         self._numbers = _count(1)
         self._deadline = 0.0
@@ -2305,14 +2308,14 @@ class Tracer:
         if not look and not live:
             return b""
         get = (activation.locals or frame.f_locals).get
-        objects, cells = activation.objects, activation.function.cells
+        objects, texts, cells = activation.objects, activation.texts, activation.function.cells
         found = []
         for pair in look:
             index, name = pair
             value = get(name, _MISSING)
             before = objects[index]
             if value is not before:
-                if _type(value) is _type(before) is _int and value.bit_length() <= 64:
+                if _type(value) is _int and texts[index] is None and value.bit_length() <= 64:
                     objects[index] = value
                     if value != before:
                         found.append((index, activation.function.prefixes[index] % value))
@@ -2357,44 +2360,35 @@ class Tracer:
 
     def _event(self, activation: _Activation, data: bytes) -> None:
         """Append one event, or end the run's recording at a cap."""
-        left = activation.left
-        if left > 0:
-            activation.left = left - 1
-            try:
-                activation.write(data)
-            except ValueError:  # the file has to grow
-                activation.left = left
-            else:
+        try:
+            for write in activation.turn:
+                write(data)
                 return
+        except ValueError:  # the file has to grow
+            self._granted -= 1
         if self._shared:
             with self._record.lock:
                 self._take_turn(activation, data)
             return
-        current = self._current
-        if current is not None and activation is not current and current.left > 1:  # hand the turn over
+        current, turn = self._current, self._turn
+        if current is not None and activation is not current:  # hand the turn over
             switch = b"" if data[:1] == b">" else b"@%d\n" % activation.number
-            left, write = current.left, current.write
             try:
-                write(switch + data)
+                for write in turn:
+                    write(switch + data)
+                    self._current = activation
+                    current.turn, activation.turn = _NO_TURN, turn
+                    return
             except ValueError:
-                pass
-            else:
-                self._current = activation
-                current.left, current.write = 0, _full
-                activation.left, activation.write = left - 1, write
-                if self._shared:  # since just now
-                    activation.left, activation.write = 0, _full
-                return
+                self._granted -= 1
         with self._record.lock:
             self._take_turn(activation, data)
 
     def _settle(self) -> None:
         """End the turn of whoever has it, and count what it wrote."""
-        current = self._current
-        if current is not None:
-            self.frames += _max(0, self._granted - current.left)
-            self._granted = current.left = 0
-            current.write = _full
+        self.frames += _max(0, self._granted - _length(self._turn))
+        self._granted = 0
+        self._writes.clear()
 
     def _take_turn(self, activation: _Activation, data: bytes) -> None:
         self._settle()
@@ -2423,7 +2417,8 @@ class Tracer:
             if not self._shared:
                 room = (record.limit - _RESERVE - record.used) >> 12
                 self._granted = _max(0, _min(room, self._cap - self.frames, self._timed - self.frames - 1))
-                activation.left, activation.write = self._granted, record.write
+                self._writes = [record.write] * self._granted
+                self._turn = activation.turn = iter(self._writes)
 
     def _late(self) -> bool:
         self._timed = self.frames + 256
@@ -2588,8 +2583,8 @@ def _changed(
     index = pair[0]
     objects, texts = activation.objects, activation.texts
     before = objects[index]
-    kind, was = _type(value), _type(before)
-    if was is _Mark:
+    kind = _type(value)
+    if _type(before) is _Mark:
         if before is not broken and before.kind is kind:
             if _holds(value, before, moment):
                 return b""
@@ -2597,8 +2592,6 @@ def _changed(
         was_live = before.live
     else:
         was_live = before is _OPAQUE
-        if was is _int and before.bit_length() <= 64:
-            texts[index] = None
     live = False
     if kind is str:
         objects[index] = value
