@@ -8,12 +8,12 @@ from dataclasses import replace
 from agent.errors import UsageError
 from agent.simulation import Asked, Sample, checked_sample
 from agent.simulators import SimulatingModel
-from agent.world.chat import ChatSimulator
-from agent.world.native import Teller
-from agent.world.one_call import call_scene, enter_call, in_file, with_result
-from agent.world.one_run import CannotEnterError
-from agent.world.recorded import Recorded
-from agent.world.scene import Scene
+from agent.world.simulators.chat import ChatSimulator
+from agent.world.simulators.native import Teller
+from agent.world.simulators.one_call import call_scene, enter_call, in_file, with_result
+from agent.world.simulators.one_run import CannotEnterError
+from agent.world.simulators.recorded import Recorded
+from agent.world.simulators.scene import Scene
 
 
 def predict_call(asked: Asked, text: str, model: SimulatingModel, *, samples: int) -> Iterator[Sample]:

@@ -13,7 +13,7 @@ from agent.llm.recorded import Session
 from agent.outcome import ProbeRow, Status
 from agent.patch import normalise
 from agent.trial import Observation, Trial
-from agent.world.probes import ProbedTest
+from agent.world.questions.probes import ProbedTest
 from agent.world.simulate import Prediction
 from agent.world.trace import Trace, write_trace
 from agent.world.verdict import Verdict

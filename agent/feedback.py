@@ -6,7 +6,7 @@ import re
 
 from agent.evidence import tail
 from agent.trial import Feedback, Trial
-from agent.world.probes import PROBE
+from agent.world.questions.probes import PROBE
 from agent.world.verdict import Verdict
 from prompts import render
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from agent.llm.recorded import Session
     from agent.proposer import Proposer
     from agent.trial import Feedback
-    from agent.world.gate import Gate
-    from agent.world.ledger import Ledger
+    from agent.world.calibration.gate import Gate
+    from agent.world.calibration.ledger import Ledger
     from agent.world.simulate import Simulator
     from sandbox import Kind, SandboxSpec
 
@@ -136,7 +136,7 @@ def attempt(
     """
     from agent.loop import Attempt
     from agent.trial import LoopSettings
-    from agent.world.ledger import read_ledger
+    from agent.world.calibration.ledger import read_ledger
 
     budget = budget or budget_for(request)
     model = _live_model(request, budget, listener)

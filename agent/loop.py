@@ -32,15 +32,15 @@ from agent.proposer import Brief, Proposal, Proposer
 from agent.record import AttemptRecord
 from agent.task import Task
 from agent.trial import Bench, Foreseen, Imagined, LoopSettings, Observation, Trial
-from agent.world.basis import basis
-from agent.world.chat import ChatSimulator
+from agent.world.calibration.basis import basis
+from agent.world.calibration.ledger import Ledger
 from agent.world.compare import Divergence, first_divergence
 from agent.world.intent import Expectation, draw_expectations, from_probes
-from agent.world.ledger import Ledger
-from agent.world.probes import ProbedTest, probe_test
-from agent.world.reach import imported_files
-from agent.world.scene import build_scene
+from agent.world.questions.probes import ProbedTest, probe_test
+from agent.world.questions.reach import imported_files
 from agent.world.simulate import NoSimulator, OracleSimulator, Prediction, Simulator
+from agent.world.simulators.chat import ChatSimulator
+from agent.world.simulators.scene import build_scene
 from agent.world.trace import Trace, read_trace
 from agent.world.verdict import Verdict, judge, judge_observed, row
 from sandbox import Sandbox, SandboxSpec, open_sandbox

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from agent.errors import FixbugError, UsageError
 from agent.world.beside import Row, as_observed, beside, result
-from agent.world.check import Checked, check
+from agent.world.checking.check import Checked, check
 from agent.world.compare import Divergence, first_divergence, same_value
 from agent.world.cwm import MARKER
 from agent.world.flow import Program
-from agent.world.recorded import Recorded, read_prediction
+from agent.world.simulators.recorded import Recorded, read_prediction
 from agent.world.trace import Trace, read_trace
 
 if TYPE_CHECKING:

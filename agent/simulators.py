@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from agent.llm import EventHandler, Model
     from agent.llm.budget import Budget
     from agent.llm.settings import ModelSettings
-    from agent.world.chat import ChatSimulator
-    from agent.world.cwm_simulator import CwmSimulator
-    from agent.world.native import Teller, Way
+    from agent.world.simulators.chat import ChatSimulator
+    from agent.world.simulators.code_world_model import CwmSimulator
+    from agent.world.simulators.native import Teller, Way
 
 Format = Literal["chat", "lines", "cwm", "cwm-step", "cwm-single", "cwm-chat"]
 FORMATS: tuple[Format, ...] = ("chat", "lines", "cwm", "cwm-step", "cwm-single", "cwm-chat")
@@ -44,8 +44,8 @@ class SimulatingModel:
 
     def simulator(self) -> ChatSimulator | CwmSimulator:
         """The simulator. Raises ``MissingKey`` or ``UsageError``."""
-        from agent.world.chat import ChatSimulator
-        from agent.world.cwm_simulator import CwmSimulator
+        from agent.world.simulators.chat import ChatSimulator
+        from agent.world.simulators.code_world_model import CwmSimulator
 
         if self.format in ("chat", "lines"):
             asking: Literal["dense", "lines"] = "lines" if self.format == "lines" else "dense"
@@ -54,7 +54,7 @@ class SimulatingModel:
 
     def teller(self) -> Teller:
         """What tells traces in CWM's format. Raises ``MissingKey`` or ``UsageError``."""
-        from agent.world.native import ChatFormTeller, NativeTeller
+        from agent.world.simulators.native import ChatFormTeller, NativeTeller
 
         if self.format == "cwm-chat":
             return ChatFormTeller(self._chat(), repair=self.repair)

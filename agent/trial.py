@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from agent.world.basis import Basis
+from agent.world.calibration.basis import Basis
+from agent.world.calibration.gate import Gate
 from agent.world.compare import Divergence
-from agent.world.gate import Gate
-from agent.world.probes import ProbedTest
-from agent.world.scene import Scene
+from agent.world.questions.probes import ProbedTest
 from agent.world.simulate import Prediction
+from agent.world.simulators.scene import Scene
 from agent.world.trace import Trace
 from agent.world.verdict import Verdict
 

@@ -37,7 +37,7 @@ sys.path.insert(0, str(ROOT))
 
 from agent.intake.git import GitFailed, git  # noqa: E402
 from agent.world.intent import evaluate, from_probes  # noqa: E402
-from agent.world.probes import ProbedTest, probe_test  # noqa: E402
+from agent.world.questions.probes import ProbedTest, probe_test  # noqa: E402
 from agent.world.trace import Frame, Outcome, Trace, read_trace  # noqa: E402
 from sandbox import SandboxSpec, open_sandbox  # noqa: E402
 from sandbox.testing import run_tests, trace_test  # noqa: E402

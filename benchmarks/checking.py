@@ -33,7 +33,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from agent.world.check import check  # noqa: E402
+from agent.world.checking.check import check  # noqa: E402
 from agent.world.compare import same_value  # noqa: E402
 from agent.world.cwm import MARKER, context_of, read_cwm, render_cwm, stripped_of_tokens  # noqa: E402
 from agent.world.flow import Program  # noqa: E402

@@ -47,9 +47,9 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from agent.world import features as features_module  # noqa: E402
-from agent.world.features import choose, features  # noqa: E402
-from agent.world.kinds import code_of  # noqa: E402
+from agent.world.calibration import features as features_module  # noqa: E402
+from agent.world.calibration.features import choose, features  # noqa: E402
+from agent.world.calibration.kinds import code_of  # noqa: E402
 from agent.world.trust import EFFECTS, prior_probability  # noqa: E402
 
 SAMPLES = (1, 2, 5, 10)
@@ -155,7 +155,7 @@ class Fitted:
         return own
 
     def _newton(self, x: Any, y: Any, weight: Any, shared: int) -> Any:
-        """As ``agent/world/logistic.py``, on arrays and with weighted rows."""
+        """As ``agent/world/calibration/logistic.py``, on arrays and with weighted rows."""
         effects = x.shape[1] - shared - 1
         precision = np.array([1e-6, *[SHARED_PRECISION] * shared, *[EFFECT_PRECISION] * effects])
         b = np.zeros(x.shape[1])

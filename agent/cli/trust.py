@@ -35,8 +35,8 @@ def trust(
     from agent.report.trust import gathered, show_trust
     from agent.report.trust_plot import check_plot
     from agent.report.trust_plot import plot as draw
-    from agent.world.ledger import read_ledger
-    from agent.world.standing import standing
+    from agent.world.calibration.ledger import read_ledger
+    from agent.world.calibration.standing import standing
 
     for folder in runs or ():
         if not folder.is_dir():

@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from agent.report.terminal import printable
-from agent.world.ledger import Ledger
-from agent.world.standing import Bin, Share, Standing
+from agent.world.calibration.ledger import Ledger
+from agent.world.calibration.standing import Bin, Share, Standing
 from agent.world.trust import EXAMPLES, shipped_examples
 
 WIDTH = 30

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agent.errors import FixbugError, UsageError
-from agent.world.standing import Share, Standing
+from agent.world.calibration.standing import Share, Standing
 
 SUFFIXES = (".svg", ".png")
 

@@ -20,7 +20,7 @@ from agent.scale.asked import BenchRequest, resumed
 from agent.scale.bench import Benched, bench, record_beside
 from agent.scale.work import Watcher
 from agent.trial import Feedback, WorldModel
-from agent.world.gate import Gate
+from agent.world.calibration.gate import Gate
 
 __all__ = ["ArmSpec", "like_the_first", "parse_arm", "run_arms"]
 

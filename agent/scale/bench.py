@@ -27,7 +27,7 @@ from agent.scale.submission import write_submission
 from agent.scale.work import HOPELESS, Tally, Watcher, Work, tries
 
 if TYPE_CHECKING:
-    from agent.world.ledger import Ledger
+    from agent.world.calibration.ledger import Ledger
 
 __all__ = ["Benched", "bench", "record_beside"]
 
@@ -153,7 +153,7 @@ def bench(
 
 def record_beside(runs: Path, own: Collection[str]) -> Ledger:
     """The predictions of all runs in the folder ``runs`` but those that are called ``own``."""
-    from agent.world.ledger import read_ledger
+    from agent.world.calibration.ledger import read_ledger
 
     return read_ledger(sorted(path for path in runs.glob("*/") if path.name not in own))
 

@@ -19,7 +19,7 @@ from agent.workspace import workspace
 
 if TYPE_CHECKING:
     from agent.llm.budget import Budget
-    from agent.world.ledger import Ledger
+    from agent.world.calibration.ledger import Ledger
 
 __all__ = ["Instance", "Job", "instances_of", "jobs_of", "perform"]
 

@@ -28,7 +28,7 @@ from agent.scale.work import Work, patiently
 from agent.workspace import workspace
 
 if TYPE_CHECKING:
-    from agent.world.ledger import Ledger
+    from agent.world.calibration.ledger import Ledger
 
 __all__ = ["Ray"]
 

@@ -17,7 +17,7 @@ from agent.scale.results import cause, is_resolved
 
 if TYPE_CHECKING:
     from agent.llm.budget import Budget
-    from agent.world.ledger import Ledger
+    from agent.world.calibration.ledger import Ledger
 
 __all__ = ["HOPELESS", "Tally", "Watcher", "Work", "patiently", "tries"]
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 
+from agent.world.checking.legality import Activation, activation
 from agent.world.compare import same_value
 from agent.world.flow import Program
 from agent.world.intent import same_function
-from agent.world.legality import Activation, activation
 from agent.world.trace import Frame, Trace
 
 MAX_ROWS = 2000

@@ -9,12 +9,12 @@ from typing import Any, Literal
 
 from agent.errors import ContextTooLong
 from agent.llm import Model
-from agent.world.exceptions import Judgement as Judgement
-from agent.world.exceptions import judge_raised, own_exceptions
 from agent.world.loose import read_object, read_rows
 from agent.world.predicate import UNKNOWN, PredicateError, PredicateRaised, parse_predicate, truth
 from agent.world.predicate import evaluate as evaluate_predicate
-from agent.world.probes import ProbedTest
+from agent.world.questions.exceptions import Judgement as Judgement
+from agent.world.questions.exceptions import judge_raised, own_exceptions
+from agent.world.questions.probes import ProbedTest
 from agent.world.trace import Frame, Trace, states
 from agent.world.values import read_value
 from prompts import render

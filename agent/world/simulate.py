@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from agent.world.probes import ProbedTest
-from agent.world.scene import Scene
+from agent.world.questions.probes import ProbedTest
+from agent.world.simulators.scene import Scene
 from agent.world.trace import Outcome, Trace, read_trace
 
 

@@ -17,11 +17,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from agent.world.features import CODE_KINDS, SCALE
+from agent.world.calibration.features import CODE_KINDS, SCALE
+from agent.world.calibration.kinds import KINDS
+from agent.world.calibration.ledger import Entry
+from agent.world.calibration.logistic import fit, log_odds, sigmoid
 from agent.world.intent import Judgement
-from agent.world.kinds import KINDS
-from agent.world.ledger import Entry
-from agent.world.logistic import fit, log_odds, sigmoid
 
 PRIOR = Path(__file__).with_name("prior.json")
 EFFECTS = ("level", "agreement", "disputed")

@@ -8,7 +8,7 @@ from typing import Any
 
 from agent.fix import fix
 from agent.outcome import Outcome
-from agent.world.kinds import KINDS
+from agent.world.calibration.kinds import KINDS
 from tests.agent import player as p
 from tests.agent.ledgers import write_attempt
 from tests.openai_server import serve

@@ -14,7 +14,7 @@ from agent.llm.settings import load_settings
 from agent.outcome import Outcome
 from agent.simulators import simulating_settings
 from tests.agent import player as p
-from tests.agent.world.cwm_server import CodeWorldModel
+from tests.agent.world.simulators.cwm_server import CodeWorldModel
 from tests.openai_server import call, serve, status, text, tools
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.agent.cli.conftest import Fixbug
-from tests.agent.world.cwm_server import CodeWorldModel
+from tests.agent.world.simulators.cwm_server import CodeWorldModel
 from tests.openai_server import Script, context_length_exceeded, continuation, serve, text
 
 CODE = "def f(a, b):\n    c = a * b\n    return c + 1\n"

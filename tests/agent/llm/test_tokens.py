@@ -8,7 +8,7 @@ import pytest
 
 from agent.errors import UsageError
 from agent.llm.tokens import Tokenizer
-from agent.world.native import as_ids
+from agent.world.simulators.native import as_ids
 
 
 def test_a_tokenizer_from_a_file(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.world.exceptions import own_exceptions
 from agent.world.intent import (
     MAX_EXPECTATIONS,
     Expectation,
@@ -21,7 +20,8 @@ from agent.world.intent import (
 )
 from agent.world.predicate import PredicateError, PredicateRaised, parse_predicate, truth
 from agent.world.predicate import evaluate as value_of
-from agent.world.probes import probe_test
+from agent.world.questions.exceptions import own_exceptions
+from agent.world.questions.probes import probe_test
 from agent.world.regex import search
 from agent.world.trace import Frame, Outcome, Trace
 

@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 
 from agent.errors import TracingError
-from agent.world.answer import parse_prediction
 from agent.world.compare import first_divergence, same_value
 from agent.world.intent import from_probes, parse_expectations
-from agent.world.probes import probe_test
-from agent.world.scene import FunctionSource, Scene
+from agent.world.questions.probes import probe_test
+from agent.world.simulators.answer import parse_prediction
+from agent.world.simulators.scene import FunctionSource, Scene
 from agent.world.trace import Frame, Outcome, Trace, read_trace, write_trace
 from agent.world.verdict import Verdict, judge, judge_observed, row
 

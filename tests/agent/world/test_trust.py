@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.world.features import asked, checks, choose, features
-from agent.world.intervals import exact_lower_bound, wilson
-from agent.world.kinds import Code, code_of
-from agent.world.ledger import Entry
-from agent.world.logistic import fit, sigmoid
+from agent.world.calibration.features import asked, checks, choose, features
+from agent.world.calibration.intervals import exact_lower_bound, wilson
+from agent.world.calibration.kinds import Code, code_of
+from agent.world.calibration.ledger import Entry
+from agent.world.calibration.logistic import fit, sigmoid
 from agent.world.simulate import Prediction
 from agent.world.trace import Frame, Outcome, Trace
 from agent.world.trust import Trust, shipped, trust
