@@ -116,10 +116,10 @@ def ours(url: str, count: int, workers: int, folder: Path) -> float:
     from importlib import import_module
 
     import agent.loop
-    import agent.scale.jobs
+    import agent.scale.batch.jobs
     from agent.request import Request
-    from agent.scale.asked import BenchRequest
-    from agent.scale.bench import bench
+    from agent.scale.batch.asked import BenchRequest
+    from agent.scale.batch.bench import bench
     from agent.task import Task
     from sandbox import SandboxSpec
 
@@ -135,7 +135,7 @@ def ours(url: str, count: int, workers: int, folder: Path) -> float:
     def opened(spec: SandboxSpec) -> Folder:
         return Folder()
 
-    agent.scale.jobs.load_task = load  # type: ignore[assignment]  # no copy of a repository, no git
+    agent.scale.batch.jobs.load_task = load  # type: ignore[assignment]  # no copy of a repository, no git
     agent.loop.open_sandbox = opened  # type: ignore[assignment]
     for name in ("openai.resources.chat", "agent.llm.client", "agent.llm.recorded"):
         import_module(name)  # before the clock starts, as litellm is

@@ -26,7 +26,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this folder holds a sandbox.py
 
-from tests.agent.scale.batches import make_tasks, settle
+from tests.agent.scale.batch.batches import make_tasks, settle
 from tests.openai_server import serve
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -30,9 +30,9 @@ from typing import Any
 # before this directory, in which a script has a package's name
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from agent.scale.grades import GradeStore, default_folder
-from agent.scale.grading import Graded, Grading, default_workers, grade, select
-from agent.scale.predictions import Prediction, digest, read_predictions
+from agent.scale.scoring.grades import GradeStore, default_folder
+from agent.scale.scoring.grading import Graded, Grading, default_workers, grade, select
+from agent.scale.scoring.predictions import Prediction, digest, read_predictions
 from benchmarks.images import here
 
 ROOT = Path(__file__).resolve().parents[1]

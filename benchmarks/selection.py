@@ -41,12 +41,12 @@ from agent.report.scaling import difference, show_sweep  # noqa: E402
 from agent.request import Request  # noqa: E402
 from agent.scale.ablate import ablate, read_arm  # noqa: E402
 from agent.scale.arms import parse_arm, run_arms  # noqa: E402
-from agent.scale.asked import BenchRequest  # noqa: E402
+from agent.scale.batch.asked import BenchRequest  # noqa: E402
+from agent.scale.batch.tasks import write_task  # noqa: E402
 from agent.scale.candidates import read_candidates  # noqa: E402
 from agent.scale.estimators import Paired, paired  # noqa: E402
 from agent.scale.study import SweepRequest, run_sweep  # noqa: E402
 from agent.scale.sweep import Sweep  # noqa: E402
-from agent.scale.tasks import write_task  # noqa: E402
 
 DATA = Path(os.environ.get("FIXBUG_DATA", ROOT.parent / "shared/data"))
 CANDIDATES = DATA / "candidates" / "verified-dev.jsonl.gz"

@@ -89,7 +89,7 @@ def _run(context: typer.Context, finished: Sequence[str]) -> tuple[list[str], bo
     from agent.report.board import Board
     from agent.scale.ablate import place_of
     from agent.scale.arms import like_the_first, parse_arm, run_arms
-    from agent.scale.asked import BenchRequest
+    from agent.scale.batch.asked import BenchRequest
 
     options = context.params
     specs = [parse_arm(text) for text in options["arm"] or ()]

@@ -13,8 +13,8 @@ from agent.cli.request import given, names, request_of
 from agent.errors import UsageError
 
 if TYPE_CHECKING:
-    from agent.scale.asked import BenchRequest
-    from agent.scale.executors import Executor
+    from agent.scale.batch.asked import BenchRequest
+    from agent.scale.batch.executors import Executor
 
 _RUN = "The batch"
 _WITH_RESUME = (
@@ -148,7 +148,7 @@ def bench(
 
     **Exit status**: 0 the batch is complete, 2 wrong usage, 3 attempts are left.
     """
-    from agent.scale.asked import BenchRequest, ids_in, resumed
+    from agent.scale.batch.asked import BenchRequest, ids_in, resumed
 
     if (dataset is None) == (resume is None):
         raise UsageError(
@@ -187,8 +187,8 @@ def bench(
 def replay_batch(folder: Path, *, sandbox: str, workers: int, run_dir: Path, json: bool) -> None:
     """Make every attempt of a finished run again, from its record."""
     from agent.request import Request
-    from agent.scale.asked import BenchRequest, replayed
-    from agent.scale.executors import Threads
+    from agent.scale.batch.asked import BenchRequest, replayed
+    from agent.scale.batch.executors import Threads
 
     base = Request(issue="", sandbox=sandbox, run_dir=str(run_dir))
     request = replayed(folder, BenchRequest(dataset="", base=base, workers=workers))
@@ -197,10 +197,10 @@ def replay_batch(folder: Path, *, sandbox: str, workers: int, run_dir: Path, jso
 
 def _executor(name: o.ExecutorName, workers: int, cpus: float, resource: str | None) -> Executor:
     if name is o.ExecutorName.threads:
-        from agent.scale.executors import Threads
+        from agent.scale.batch.executors import Threads
 
         return Threads(workers)
-    from agent.scale.ray_executor import Ray
+    from agent.scale.batch.ray_executor import Ray
 
     return Ray(workers, cpus, resource)
 
@@ -214,8 +214,8 @@ def _run(
 
     from agent.report.batch import show_batch, show_plan
     from agent.report.board import Board
-    from agent.scale.bench import bench
-    from agent.scale.dry_run import plan_of
+    from agent.scale.batch.bench import bench
+    from agent.scale.batch.dry_run import plan_of
 
     if dry_run:
         plan = plan_of(request)

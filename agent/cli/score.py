@@ -57,9 +57,9 @@ def score(
 
     from agent.report.progress import Lines
     from agent.report.scored import show_scored
-    from agent.scale.grading import default_workers
-    from agent.scale.scored import ScoreRequest
-    from agent.scale.scored import score as run
+    from agent.scale.scoring.grading import default_workers
+    from agent.scale.scoring.scored import ScoreRequest
+    from agent.scale.scoring.scored import score as run
 
     request = ScoreRequest(
         dataset, predictions, workers or default_workers(), names(instances), out, cache, timeout, official

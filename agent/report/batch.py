@@ -12,7 +12,7 @@ from rich.table import Table
 from agent.report.terminal import printable
 
 if TYPE_CHECKING:
-    from agent.scale.bench import Benched
+    from agent.scale.batch.bench import Benched
 
 __all__ = ["show_batch", "show_plan"]
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from agent.errors import FixbugError
     from agent.events import Progress
     from agent.llm.budget import Budget
-    from agent.scale.jobs import Job
-    from agent.scale.work import Tally
+    from agent.scale.batch.jobs import Job
+    from agent.scale.batch.work import Tally
 
 __all__ = ["Board"]
 
@@ -84,7 +84,7 @@ class Board:
         if error is not None:
             self.say(f"{head}: no attempt: {printable(error.problem).splitlines()[0]}")
         elif summary is not None:
-            from agent.scale.results import cause
+            from agent.scale.batch.results import cause
 
             self.say(f"{head}: {cause(summary)}, {_money(summary['usd'])}, {seconds:.0f} s")
 

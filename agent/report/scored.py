@@ -7,8 +7,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from agent.report.terminal import printable
-from agent.scale.grading import Graded
-from agent.scale.scored import Scored
+from agent.scale.scoring.grading import Graded
+from agent.scale.scoring.scored import Scored
 
 __all__ = ["show_scored"]
 

@@ -16,9 +16,9 @@ from typing import Any, get_args
 
 from agent.errors import FixbugError, UsageError
 from agent.request import Request
-from agent.scale.asked import BenchRequest, resumed
-from agent.scale.bench import Benched, bench, record_beside
-from agent.scale.work import Watcher
+from agent.scale.batch.asked import BenchRequest, resumed
+from agent.scale.batch.bench import Benched, bench, record_beside
+from agent.scale.batch.work import Watcher
 from agent.trial import Feedback, WorldModel
 from agent.world.calibration.gate import Gate
 

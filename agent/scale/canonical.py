@@ -22,7 +22,7 @@ from functools import lru_cache
 
 from agent.errors import PatchDoesNotApply
 from agent.patch import Part, normalise, split
-from agent.scale.parts import code_of
+from agent.scale.execution.parts import code_of
 
 __all__ = ["Canonical", "Change", "canonical"]
 

@@ -19,17 +19,17 @@ from agent.errors import FixbugError, UsageError
 from agent.fix import SEARCH_SECONDS
 from agent.record import write_atomically
 from agent.request import OFFLINE, Request
-from agent.scale.asked import BenchRequest
-from agent.scale.bench import bench
-from agent.scale.jobs import Instance, Job, instances_of
-from agent.scale.results import cause
+from agent.scale.batch.asked import BenchRequest
+from agent.scale.batch.bench import bench
+from agent.scale.batch.jobs import Instance, Job, instances_of
+from agent.scale.batch.results import cause
 from agent.scale.threads import in_parallel
 from agent.workspace import workspace
 
 if TYPE_CHECKING:
     from agent.events import Progress
     from agent.llm.budget import Budget
-    from agent.scale.work import Tally
+    from agent.scale.batch.work import Tally
 
 __all__ = ["generate", "variations"]
 

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from agent.errors import FixbugError, IntakeError, SandboxError, UsageError
 from agent.record import write_atomically
+from agent.scale.batch.selection import select
+from agent.scale.batch.tasks import PlainTask, is_task_folder, read_tasks
 from agent.scale.candidates import CandidateSet, read_candidates
-from agent.scale.labels import labelled
 from agent.scale.pool import Pool
-from agent.scale.selection import select
+from agent.scale.scoring.labels import labelled
 from agent.scale.sweep import Sweep, check, sweep
-from agent.scale.tasks import PlainTask, is_task_folder, read_tasks
 from agent.scale.threads import in_parallel
 from sandbox import SandboxSpec
 
@@ -203,8 +203,8 @@ def _execute(
 def _execute_one(
     request: SweepRequest, candidates: CandidateSet, instance: dict[str, Any] | PlainTask, say: Say
 ) -> Pool:
-    from agent.scale.executing import ExecutionSettings, execute
-    from agent.scale.suites import PytestSuite, RowSuite, Suite
+    from agent.scale.execution.executing import ExecutionSettings, execute
+    from agent.scale.execution.suites import PytestSuite, RowSuite, Suite
 
     name = instance.instance_id if isinstance(instance, PlainTask) else str(instance["instance_id"])
     settings = ExecutionSettings(cache=request.cache or default_cache(), timeout=request.test_seconds)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from agent.cli import _run
-from agent.scale.bench import bench
-from tests.agent.scale.batches import Quiet, batch, make_tasks, settle
+from agent.scale.batch.bench import bench
+from tests.agent.scale.batch.batches import Quiet, batch, make_tasks, settle
 from tests.openai_server import serve
 
 

@@ -11,16 +11,16 @@ import pytest
 
 from agent.errors import IntakeError, UsageError
 from agent.request import Request
-from agent.scale import work
 from agent.scale.ablate import Arm, _asked, ablate, read_arm
 from agent.scale.arms import like_the_first, parse_arm, run_arms
-from agent.scale.asked import BenchRequest
-from agent.scale.bench import record_beside
+from agent.scale.batch import work
+from agent.scale.batch.asked import BenchRequest
+from agent.scale.batch.bench import record_beside
+from agent.scale.batch.tasks import read_tasks, write_task
 from agent.scale.candidates import read_candidates
 from agent.scale.generate import generate, variations
-from agent.scale.tasks import read_tasks, write_task
 from prompts import variant
-from tests.agent.scale.batches import Quiet
+from tests.agent.scale.batch.batches import Quiet
 from tests.openai_server import Reply, call, serve, status, tools
 
 BUGGY = "def double(x):\n    return x * 3\n"

@@ -10,8 +10,8 @@ import pytest
 
 from agent.errors import IntakeError
 from agent.scale.candidates import read_candidates
-from agent.scale.labels import labelled
-from agent.scale.predictions import digest
+from agent.scale.scoring.labels import labelled
+from agent.scale.scoring.predictions import digest
 
 PATCH = "diff --git a/a.py b/a.py\n--- a/a.py\n+++ b/a.py\n@@ -1 +1 @@\n-x = 1\n+x = {}\n"
 ROW = {"instance_id": "a__a-1", "system": "one", "model_patch": PATCH.format(2), "resolved": True}

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from agent.errors import IntakeError, UsageError
+from agent.scale.batch.selection import select
 from agent.scale.candidates import Candidate, CandidateSet
 from agent.scale.plan import parse_spending, plan
 from agent.scale.pool import Executed, Pool
-from agent.scale.selection import select
 from agent.scale.selectors import expected, selector
 from agent.scale.study import SweepRequest, run_sweep, write_choices
 from agent.scale.sweep import sweep

@@ -22,8 +22,8 @@ from typing import Any
 
 from agent.errors import FixbugError
 from agent.record import folder_name
-from agent.scale.results import is_resolved
-from agent.scale.store import RunStore, summary_of
+from agent.scale.batch.results import is_resolved
+from agent.scale.batch.store import RunStore, summary_of
 
 __all__ = ["write_submission"]
 

@@ -10,9 +10,9 @@ from typing import Any
 from agent.errors import EngineError
 from agent.llm.settings import load_settings
 from agent.request import is_live
-from agent.scale.asked import BenchRequest, run_folder
-from agent.scale.jobs import Instance, jobs_of
-from agent.scale.store import RunStore, summary_of
+from agent.scale.batch.asked import BenchRequest, run_folder
+from agent.scale.batch.jobs import Instance, jobs_of
+from agent.scale.batch.store import RunStore, summary_of
 
 __all__ = ["plan_of"]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from agent.request import Request
-from agent.scale.asked import BenchRequest
-from agent.scale.tasks import write_task
+from agent.scale.batch.asked import BenchRequest
+from agent.scale.batch.tasks import write_task
 from tests.openai_server import Reply, call, tools
 
 BUG, FIX = "    return 0\n", "    return 1\n"

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from agent.errors import EndpointShut, EngineError, FixbugError, MissingKey, UsageError
 from agent.events import Progress
 from agent.fix import budget_for
-from agent.scale.jobs import Job, perform
-from agent.scale.results import cause, is_resolved
+from agent.scale.batch.jobs import Job, perform
+from agent.scale.batch.results import cause, is_resolved
 
 if TYPE_CHECKING:
     from agent.llm.budget import Budget

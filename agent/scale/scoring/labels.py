@@ -9,7 +9,7 @@ from typing import Literal
 
 from agent.errors import IntakeError
 from agent.scale.candidates import CandidateSet
-from agent.scale.predictions import digest
+from agent.scale.scoring.predictions import digest
 
 __all__ = ["Verdict", "labelled"]
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent.errors import IntakeError
-from agent.scale.grades import GradeStore
-from agent.scale.grading import Graded, Grading, grade, select
-from agent.scale.predictions import Prediction
+from agent.scale.scoring.grades import GradeStore
+from agent.scale.scoring.grading import Graded, Grading, grade, select
+from agent.scale.scoring.predictions import Prediction
 from tests.sandbox.scoring.instance import GOLD, build_image, make_row
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from agent.scale.candidates import Candidate
-from agent.scale.executing import ExecutionSettings, execute
-from agent.scale.nearest import changed_names, nearest_tests
-from agent.scale.parts import brought_tests, code_of
+from agent.scale.execution.executing import ExecutionSettings, execute
+from agent.scale.execution.nearest import changed_names, nearest_tests
+from agent.scale.execution.parts import brought_tests, code_of
+from agent.scale.execution.suites import PytestSuite, Ran, RowSuite
 from agent.scale.selectors import selector
-from agent.scale.suites import PytestSuite, Ran, RowSuite
 from sandbox import Sandbox, SandboxSpec, open_sandbox
 from sandbox.errors import SandboxDied
 

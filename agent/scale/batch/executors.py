@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from agent.scale.jobs import Job
-from agent.scale.work import Work
+from agent.scale.batch.jobs import Job
+from agent.scale.batch.work import Work
 
 __all__ = ["Ended", "Executor", "Threads"]
 

@@ -16,9 +16,9 @@ import pytest
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'fixbug-cwm[ray]'")
 
 from agent.errors import UsageError
-from agent.scale.bench import bench
-from agent.scale.ray_executor import Ray
-from tests.agent.scale.batches import Quiet, batch, make_tasks, settle
+from agent.scale.batch.bench import bench
+from agent.scale.batch.ray_executor import Ray
+from tests.agent.scale.batch.batches import Quiet, batch, make_tasks, settle
 from tests.openai_server import Reply, serve
 
 pytestmark = pytest.mark.filterwarnings("default")  # Ray's own resources are its own affair
@@ -33,7 +33,7 @@ def head() -> Iterator[Any]:
     import ray
     from ray.cluster_utils import Cluster
 
-    here = str(Path(__file__).parents[3])
+    here = str(Path(__file__).parents[4])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_health_check_failure_threshold", "3")

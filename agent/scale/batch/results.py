@@ -21,9 +21,9 @@ from typing import IO, Any
 
 from agent.errors import FixbugError
 from agent.record import write_atomically
+from agent.scale.batch.jobs import Instance
+from agent.scale.batch.store import RunStore
 from agent.scale.estimators import pass_at_k, wilson
-from agent.scale.jobs import Instance
-from agent.scale.store import RunStore
 
 __all__ = ["Results", "cause", "is_resolved", "write_results"]
 

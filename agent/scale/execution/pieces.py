@@ -17,9 +17,9 @@ from typing import Any, Protocol
 
 from agent.errors import PatchDoesNotApply
 from agent.record import write_atomically
-from agent.scale.examples import run_examples
-from agent.scale.nearest import nearest_tests
-from agent.scale.suites import Suite
+from agent.scale.execution.examples import run_examples
+from agent.scale.execution.nearest import nearest_tests
+from agent.scale.execution.suites import Suite
 from sandbox import Sandbox, SandboxSpec, open_sandbox
 
 __all__ = ["Brought", "Existing", "Nearest", "Piece", "Result", "Shown", "Work"]

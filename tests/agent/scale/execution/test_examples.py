@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.scale.examples import MOST, examples, packages
+from agent.scale.execution.examples import MOST, examples, packages
 from sandbox.runners import statements
 
 

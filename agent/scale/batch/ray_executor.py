@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any
 import agent.errors
 from agent.errors import FixbugError, UsageError
 from agent.record import INTERRUPTED, folder_name
-from agent.scale.executors import Ended
-from agent.scale.jobs import Job, perform
-from agent.scale.work import Work, patiently
+from agent.scale.batch.executors import Ended
+from agent.scale.batch.jobs import Job, perform
+from agent.scale.batch.work import Work, patiently
 from agent.workspace import workspace
 
 if TYPE_CHECKING:

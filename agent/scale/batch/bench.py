@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 from agent.errors import EngineError, FixbugError, UsageError
 from agent.record import folder_name
-from agent.scale.asked import BenchRequest, config_of, run_folder
-from agent.scale.executors import Executor, Threads
-from agent.scale.jobs import Instance, Job, jobs_of
-from agent.scale.results import Results, write_results
-from agent.scale.store import RunStore, read_run
-from agent.scale.submission import write_submission
-from agent.scale.work import HOPELESS, Tally, Watcher, Work, tries
+from agent.scale.batch.asked import BenchRequest, config_of, run_folder
+from agent.scale.batch.executors import Executor, Threads
+from agent.scale.batch.jobs import Instance, Job, jobs_of
+from agent.scale.batch.results import Results, write_results
+from agent.scale.batch.store import RunStore, read_run
+from agent.scale.batch.submission import write_submission
+from agent.scale.batch.work import HOPELESS, Tally, Watcher, Work, tries
 
 if TYPE_CHECKING:
     from agent.world.calibration.ledger import Ledger

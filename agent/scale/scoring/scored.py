@@ -6,7 +6,7 @@
     <out>/score.json       all of it, written at the end
     <out>/official/        swebench's own evaluation, with --official
 
-What the tests printed is with the grades that are kept across runs (``agent/scale/grades.py``).
+What the tests printed is with the grades that are kept across runs (``agent/scale/scoring/grades.py``).
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from typing import Any
 from agent.errors import FixbugError
 from agent.intake.dataset import load_rows
 from agent.record import check_place, write_atomically
-from agent.scale.grades import GradeStore, default_folder
-from agent.scale.grading import Graded, Grading, Say, grade, select
-from agent.scale.official import Candidate, run_official
-from agent.scale.predictions import Prediction, gold, read_predictions
+from agent.scale.scoring.grades import GradeStore, default_folder
+from agent.scale.scoring.grading import Graded, Grading, Say, grade, select
+from agent.scale.scoring.official import Candidate, run_official
+from agent.scale.scoring.predictions import Prediction, gold, read_predictions
 from sandbox.scoring import SCORER
 
 __all__ = ["ScoreRequest", "Scored", "score"]

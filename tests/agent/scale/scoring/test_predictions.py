@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.errors import IntakeError
-from agent.scale.predictions import Prediction, distinct, gold, read_predictions
+from agent.scale.scoring.predictions import Prediction, distinct, gold, read_predictions
 
 PATCHES = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 ROWS = st.lists(st.tuples(st.sampled_from(["a__b-1", "a__b-2", "c__d-3"]), PATCHES), min_size=1, max_size=6)

@@ -23,7 +23,7 @@ from typing import Any
 
 from agent.errors import SandboxError
 from agent.record import write_atomically
-from agent.scale.predictions import Prediction
+from agent.scale.scoring.predictions import Prediction
 
 __all__ = ["Candidate", "run_official"]
 

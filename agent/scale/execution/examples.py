@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 
 from agent.errors import PatchDoesNotApply
 from agent.patch import is_test_path, split
-from agent.scale.suites import Suite
+from agent.scale.execution.suites import Suite
 from sandbox import Sandbox
 from sandbox.runners import statements as inside
 

@@ -16,13 +16,13 @@ from typing import Any
 import pytest
 
 from agent.errors import UsageError
-from agent.scale import work
-from agent.scale.asked import replayed, resumed, run_folder
-from agent.scale.bench import bench
-from agent.scale.dry_run import plan_of
-from agent.scale.store import RunStore
-from agent.scale.tasks import write_task
-from tests.agent.scale.batches import Quiet, batch, make_tasks, settle
+from agent.scale.batch import work
+from agent.scale.batch.asked import replayed, resumed, run_folder
+from agent.scale.batch.bench import bench
+from agent.scale.batch.dry_run import plan_of
+from agent.scale.batch.store import RunStore
+from agent.scale.batch.tasks import write_task
+from tests.agent.scale.batch.batches import Quiet, batch, make_tasks, settle
 from tests.openai_server import USAGE, Reply, serve, status
 
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agent.scale.candidates import Candidate
-from agent.scale.examples import examples, packages
-from agent.scale.parts import brought_tests, code_of
-from agent.scale.pieces import Brought, Existing, Nearest, Shown, Work
+from agent.scale.execution.examples import examples, packages
+from agent.scale.execution.parts import brought_tests, code_of
+from agent.scale.execution.pieces import Brought, Existing, Nearest, Shown, Work
+from agent.scale.execution.suites import Suite
 from agent.scale.pool import Executed, Pool
-from agent.scale.suites import Suite
 from sandbox import SandboxSpec
 
 __all__ = ["ExecutionSettings", "execute"]

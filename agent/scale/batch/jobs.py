@@ -13,8 +13,8 @@ from agent.fix import attempt, budget_for
 from agent.intake import check_row, load_rows, load_task, task_for_row
 from agent.record import AttemptRecord, folder_name
 from agent.request import Request
-from agent.scale.selection import select
-from agent.scale.tasks import is_task_folder, read_tasks
+from agent.scale.batch.selection import select
+from agent.scale.batch.tasks import is_task_folder, read_tasks
 from agent.workspace import workspace
 
 if TYPE_CHECKING:

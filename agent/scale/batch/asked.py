@@ -18,9 +18,9 @@ from agent.fix import version_of, without_credentials
 from agent.llm.settings import OPENAI, load_settings
 from agent.record import folder_name
 from agent.request import OFFLINE, Request, advice, settled
-from agent.scale.jobs import Instance, instances_of
-from agent.scale.store import SCHEMA, read_run
-from agent.scale.tasks import is_task_folder
+from agent.scale.batch.jobs import Instance, instances_of
+from agent.scale.batch.store import SCHEMA, read_run
+from agent.scale.batch.tasks import is_task_folder
 
 __all__ = ["BenchRequest", "config_of", "ids_in", "replayed", "resumed", "run_folder"]
 

@@ -17,8 +17,8 @@ from typing import Any, Literal
 
 from agent.errors import EngineError, FixbugError, ImageError, IntakeError, SandboxError, UsageError
 from agent.intake.dataset import find_row
-from agent.scale.grades import Grade, GradeStore, grade_key
-from agent.scale.predictions import Prediction, distinct
+from agent.scale.scoring.grades import Grade, GradeStore, grade_key
+from agent.scale.scoring.predictions import Prediction, distinct
 from sandbox import Limits
 from sandbox.scoring import check_row, score_row
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from agent.errors import FixbugError
-from agent.scale.grades import GradeStore, grade_key
+from agent.scale.scoring.grades import GradeStore, grade_key
 from sandbox import Limits
 from sandbox.scoring import Hardened, Score
 
@@ -78,11 +78,11 @@ def test_a_broken_entry_is_graded_again(tmp_path: Path, spoil: str) -> None:
 def test_a_key_is_graded_by_one_process_at_a_time(tmp_path: Path) -> None:
     """Catches two processes grading the same, and a lock that outlives the process that was killed."""
     code = (
-        "import sys, time; from pathlib import Path; from agent.scale.grades import GradeStore\n"
+        "import sys, time; from pathlib import Path; from agent.scale.scoring.grades import GradeStore\n"
         f"with GradeStore(Path({str(tmp_path)!r})).lock({key()!r}):\n"
         "    print('held', flush=True); time.sleep(600)"
     )
-    root = Path(__file__).resolve().parents[3]
+    root = Path(__file__).resolve().parents[4]
     other = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=root)
     try:
         assert other.stdout is not None
