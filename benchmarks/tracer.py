@@ -1,14 +1,14 @@
 """What it costs to record a program line by line: fixbug's tracer beside PySnooper, hunter, and
 ``sys.settrace`` with ``repr(locals())``.
 
-    python benchmarks/tracer.py [--python 3.12 ...] [--pairs N] [--quick] [--json]
+    python benchmarks/tracer.py [--python 3.12 ...] [--only hot ...] [--pairs N] [--quick] [--json]
 
 On every Python from 3.6 to 3.13 found on PATH or in pyenv, in one run: each repetition does the same
 work untraced and under every tracer in turn, and ratios are taken within a repetition; medians are shown.
 Costs are user CPU time over the untraced run, per line event. The peers, jinja2 and pytest are installed
 with pip into a temporary environment; what cannot be had is skipped, and said.
 
-    hot     a loop over integers
+    hot     a loop over integers; short, so fifteen times as often
     rich    jinja2's lexer and parser read a page of 160 lines: lists of tokens and nodes, long texts,
             objects in objects, a call every five lines
     pytest  user CPU of a whole pytest process that follows two functions up to the event cap, over that of
@@ -38,6 +38,7 @@ from sandbox.inside import START, sources
 ROOT = Path(__file__).resolve().parents[1]
 TRACER = ROOT / "sandbox" / "tracer.py"
 MINORS = range(6, 14)
+KINDS = ("hot", "rich", "pytest")
 PEERS = {"repr": "settrace + repr(locals())", "pysnooper": "PySnooper", "hunter": "hunter"}
 TARGETS = {
     ("hot", "repr"): 1.4,
@@ -98,7 +99,7 @@ def test_template(n):
 
 WORKER = r"""
 import gc, json, os, resource, sys
-tracer_file, root, pairs, out = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
+tracer_file, root, pairs, out, kinds = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4], sys.argv[5:]
 sys.path.insert(0, root)
 import program
 names = {"__name__": "_tracer"}
@@ -131,7 +132,7 @@ def timed(work):
     return cpu() - began
 
 class Hot:
-    files, modules, times, few = ["program.py"], ["program"], 30000, 400
+    files, modules, times, few, rounds = ["program.py"], ["program"], 30000, 1000, 15
     def __init__(self, times):
         self.times = times
     def __call__(self):
@@ -140,7 +141,7 @@ class Hot:
         return [program]
 
 class Rich:
-    files, times, few = ["jinja2/lexer.py", "jinja2/parser.py"], 2, 1
+    files, times, few, rounds = ["jinja2/lexer.py", "jinja2/parser.py"], 2, 1, 1
     modules = ["jinja2.lexer", "jinja2.parser"]
     def __init__(self, times):
         self.times = times
@@ -212,10 +213,10 @@ def with_hunter(work, path):
 
 found = {"missing": missing, "rows": []}
 for kind, make in (("hot", Hot), ("rich", Rich)):
-    if kind in missing:
+    if kind in missing or kind not in kinds:
         continue
     make(1)()
-    for pair in range(pairs):
+    for pair in range(pairs * make.rounds):
         many, few = make(make.times), make(make.few)
         row = {"kind": kind}
         seconds, lines = with_repr(few, os.path.join(out, "repr"))
@@ -292,9 +293,10 @@ def lay_out(inside: str, root: Path) -> None:
         shutil.copytree(found.stdout.strip(), root / "jinja2")
 
 
-def per_line(inside: str, folder: Path, pairs: int, say: list[str]) -> dict[str, Any]:
+def per_line(inside: str, folder: Path, pairs: int, kinds: Sequence[str], say: list[str]) -> dict[str, Any]:
     (folder / "worker.py").write_text(WORKER)
-    command = [inside, "-B", folder / "worker.py", TRACER, folder / "root", str(pairs), folder]
+    given = map(str, (folder / "worker.py", TRACER, folder / "root", pairs, folder))
+    command = [inside, "-B", *given, *kinds]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         say.append(f"the measurement failed: {_last(done)}")
@@ -346,15 +348,16 @@ def whole_run(inside: str, folder: Path, pairs: int, say: list[str]) -> float | 
     return statistics.median(ratios)
 
 
-def measure(version: str, python: str, pairs: int) -> dict[str, Any]:
+def measure(version: str, python: str, pairs: int, kinds: Sequence[str]) -> dict[str, Any]:
     """Everything on one interpreter: figures, and ``notes`` on what was left out."""
     say: list[str] = []
     with tempfile.TemporaryDirectory(prefix="fixbug-bench-") as name:
         folder = Path(name)
         inside = environment(python, folder / "venv", say)
         lay_out(inside, folder / "root")
-        figures = per_line(inside, folder, pairs, say)
-        figures["pytest"] = whole_run(inside, folder, max(1, pairs - 2), say)
+        figures = per_line(inside, folder, pairs, kinds, say)
+        if "pytest" in kinds:
+            figures["pytest"] = whole_run(inside, folder, max(3, pairs - 2), say)
     return {"python": version, **figures, "notes": say}
 
 
@@ -371,7 +374,7 @@ def line(result: dict[str, Any]) -> str:
         if kind == "hot":
             size = found.get("bytes")
             cells.append(f"{'-':>5} " if size is None else f"{size:5.1f}{'!' if size > BYTES else ' '}")
-    ratio = result["pytest"]
+    ratio = result.get("pytest")
     limit = PYTEST_NEW if int(result["python"].split(".")[1]) >= 12 else PYTEST_OLD
     cells.append(f"{'-':>7}" if ratio is None else f"{ratio:7.2f}{'!' if ratio > limit else ''}")
     return " ".join(cells)
@@ -385,6 +388,7 @@ python  ours  repr()  PySnoop hunter   bytes    ours   repr()  PySnoop hunter   
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--python", nargs="*", default=[], metavar="3.X", help="only these versions")
+    parser.add_argument("--only", nargs="+", default=KINDS, choices=KINDS, help="only these kinds of work")
     parser.add_argument("--pairs", type=int, default=5, help="repetitions (default 5)")
     parser.add_argument("--quick", action="store_true", help="one repetition, oldest and newest Python only")
     parser.add_argument("--json", action="store_true", help="print one JSON array instead of the table")
@@ -399,7 +403,7 @@ def main() -> int:
     if not args.json:
         print(HEAD, flush=True)
     for version, python in found:
-        results.append(measure(version, python, 1 if args.quick else max(1, args.pairs)))
+        results.append(measure(version, python, 1 if args.quick else max(1, args.pairs), args.only))
         if not args.json:
             print(line(results[-1]), flush=True)
             for note in results[-1]["notes"]:

@@ -141,8 +141,9 @@ def _atom(value: Any, kind: Any) -> str:
     if kind is str:
         return _text(value)
     if kind is int:
-        bits = value.bit_length()
-        return _repr(value) if bits <= 64 else "<int of %d bits, %s>" % (bits, "> 0" if value > 0 else "< 0")
+        if value >> 64 in (0, -1):  # what 64 bits and a sign hold
+            return _repr(value)
+        return "<int of %d bits, %s>" % (value.bit_length(), "> 0" if value > 0 else "< 0")
     if kind is bytes:
         cut = _len(value) - CHARS
         return "%r...(+%d)" % (value[:CHARS], cut) if cut > 0 else _repr(value)
@@ -1461,10 +1462,10 @@ _REFRESHED = _VERSION < (3, 11)  # a frame's dictionary of locals, before each c
 
 _Pairs = Tuple[Tuple[int, str], ...]
 _NO_PAIRS: _Pairs = ()
-_Step = Tuple["_Plan", bytes, bytes, int, Optional[str], Optional[Tuple[bool, Any]]]
+_Step = Tuple["_Plan", bytes, bytes, int, Optional[str], Any, bool]
 """The next plan; the event where nothing changed, and where an integer did; index and name of the local that
-the statement may bind (0 and "" where there is none, 0 and None where there are several); whether the offset
-counts and the statement's ``noise``, where either is so"""
+the statement may bind (0 and "" where there is none, 0 and None where there are several); its ``noise``;
+whether the next one's offset counts"""
 
 
 class _Missing:
@@ -1508,8 +1509,7 @@ class _Plan(dict):  # type: ignore[type-arg]  # typing.Dict is another thing in 
         """From this statement to ``plan``'s, where it is always followed by that."""
         index, name = self.look[0] if _len(self.look) == 1 else (0, None if self.look else "")
         changed = plan.head + b'\t%d="%%d"\n' % index
-        more = (plan.exact, self.noise) if plan.exact or self.noise else None
-        return plan, plan.head + b"\n", changed, index, name, more
+        return plan, plan.head + b"\n", changed, index, name, self.noise, plan.exact
 
     def again(self) -> "_Plan":
         """For a generator that goes on: the same statement will bind, and is announced anew."""
@@ -1839,13 +1839,11 @@ class _Activation:
                 if step is None:
                     self.tracer._line(self, frame, arg or frame.f_lineno)
                 return None
-            plan, data, changed, index, name, more = step
-            if more:
-                exact, noise = more
-                if noise and not self.stirred and (noise is True or not self.holds(frame, noise)):
-                    self.stirred = True
-                if exact:
-                    self.offset = frame.f_lasti
+            plan, data, changed, index, name, noise, exact = step
+            if noise and not self.stirred and (noise is True or not self.holds(frame, noise)):
+                self.stirred = True
+            if exact:
+                self.offset = frame.f_lasti
             if self.live and (self.stirred or self.tracer.stirred or self.moment != self.tracer.moment):
                 changes = self.tracer._changes(self, frame, self.plan)
                 if changes:
@@ -1858,7 +1856,7 @@ class _Activation:
                 except KeyError:
                     value = _MISSING
                 if value is not before:
-                    if _type(value) is _int and self.texts[index] is None and value.bit_length() <= 64:
+                    if _type(value) is _int and not self.texts[index] and value >> 64 in (0, -1):
                         if value != before:
                             data = changed % value
                         objects[index] = value
@@ -2315,7 +2313,7 @@ class Tracer:
             value = get(name, _MISSING)
             before = objects[index]
             if value is not before:
-                if _type(value) is _int and texts[index] is None and value.bit_length() <= 64:
+                if _type(value) is _int and not texts[index] and value >> 64 in (0, -1):
                     objects[index] = value
                     if value != before:
                         found.append((index, activation.function.prefixes[index] % value))
@@ -2601,7 +2599,7 @@ def _changed(
             return b""
         objects[index] = _MISSING
         text = None
-    elif kind is _int and value.bit_length() <= 64:
+    elif kind is _int and value >> 64 in (0, -1):
         objects[index] = value
         text = None
     else:
