@@ -115,7 +115,8 @@ def prune(
 
     from sandbox.inventory import age, list_layers, prunable, remove_layers
 
-    going = prunable(list_layers(), older_than=age(older_than), everything=everything)
+    oldest = age(older_than)  # wrong usage is told where no engine answers, too
+    going = prunable(list_layers(), older_than=oldest, everything=everything)
     console = Console(stderr=json)
     for one in going:
         console.print(f"{one.name}  {one.size / 1e6:.0f} MB", highlight=False, soft_wrap=True)
